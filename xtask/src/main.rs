@@ -1,5 +1,31 @@
 //! Developer commands: `cargo xtask image`, `cargo xtask vm`, …
+//!
+//! One module per command; each holds a clap type with a `run` method.
+
+mod image;
+mod vm;
+
+use clap::{Parser, Subcommand};
+
+/// Builds and runs Coracle.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", version, arg_required_else_help = true)]
+struct Xtask {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build kernel, initrd, system image and ISO into `dist/`.
+    Image(image::Image),
+    /// Run the built image in QEMU.
+    Vm(vm::Vm),
+}
 
 fn main() -> anyhow::Result<()> {
-    Ok(())
+    match Xtask::parse().command {
+        Command::Image(command) => command.run(),
+        Command::Vm(command) => command.run(),
+    }
 }

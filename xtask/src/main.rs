@@ -3,7 +3,9 @@
 //! One module per command; each holds a clap type with a `run` method.
 
 mod image;
+mod toolbox;
 mod vm;
+mod workspace;
 
 use clap::{Parser, Subcommand};
 
@@ -19,6 +21,8 @@ struct Xtask {
 enum Command {
     /// Build kernel, initrd, system image and ISO into `dist/`.
     Image(image::Image),
+    /// Run a tool of the toolbox, for example `dump.erofs`.
+    Toolbox(toolbox::Toolbox),
     /// Run the built image in QEMU.
     Vm(vm::Vm),
 }
@@ -26,6 +30,7 @@ enum Command {
 fn main() -> anyhow::Result<()> {
     match Xtask::parse().command {
         Command::Image(command) => command.run(),
+        Command::Toolbox(command) => command.run(),
         Command::Vm(command) => command.run(),
     }
 }

@@ -1,1 +1,10 @@
-//! (filled by its first code)
+//! Thin, typed wrappers of the kernel and libc calls that rustix lacks.
+//!
+//! The only crate of the workspace with `unsafe`. Nothing here has policy: each function is one call, its argument
+//! checks, and its error.
+
+#![allow(unsafe_code)]
+
+pub mod bpf;
+pub mod fd;
+pub mod spawn;

@@ -1,1 +1,20 @@
-//! (filled by its first code)
+//! Images: names, the store, and the archives they travel in.
+//!
+//! Everything here is synchronous. What touches untrusted bytes (archives and layers) happens in a helper process,
+//! `coracle unpack …` ([`unpack::main`]), which [`Store`] starts through a [`coracle_sys::spawn::Launcher`].
+
+pub mod bundle;
+pub mod config;
+mod digest;
+mod error;
+mod image;
+pub mod reference;
+mod store;
+pub mod unpack;
+
+pub use config::ImageConfig;
+pub use digest::Digest;
+pub use error::Error;
+pub use image::Image;
+pub use reference::{Named, Reference};
+pub use store::{ImageUse, Loaded, Removed, Store};

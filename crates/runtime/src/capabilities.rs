@@ -22,7 +22,12 @@ pub fn own_bounding_set() -> Result<Capabilities, Error> {
 ///
 /// # Errors
 /// [`Error::UnknownCapability`].
-pub fn resolve(add: &[String], drop: &[String], privileged: bool, own: &Capabilities) -> Result<Capabilities, Error> {
+pub fn resolve(
+    add: &[String],
+    drop: &[String],
+    privileged: bool,
+    own: &Capabilities,
+) -> Result<Capabilities, Error> {
     let _ = (add, drop, privileged, own);
     unimplemented!()
 }

@@ -47,7 +47,10 @@ impl Failure {
 
     /// The message of the API's error for `POST /exec/{id}/start`.
     pub fn exec_message(&self) -> String {
-        format!("OCI runtime exec failed: exec failed: unable to start container process: {}", self.message)
+        format!(
+            "OCI runtime exec failed: exec failed: unable to start container process: {}",
+            self.message
+        )
     }
 
     /// Reads the report from the helper's log.

@@ -54,7 +54,8 @@ struct AttachAttributes {
 /// # Errors
 /// `EPERM` without `CAP_BPF`/`CAP_SYS_ADMIN`, `EINVAL` or `EACCES` when the verifier refuses the program.
 pub fn load_device_program(instructions: &[Instruction]) -> io::Result<OwnedFd> {
-    let count = u32::try_from(instructions.len()).map_err(|_| io::Error::from_raw_os_error(libc::E2BIG))?;
+    let count =
+        u32::try_from(instructions.len()).map_err(|_| io::Error::from_raw_os_error(libc::E2BIG))?;
     let mut attributes = LoadAttributes {
         program_type: BPF_PROG_TYPE_CGROUP_DEVICE,
         instruction_count: count,
@@ -91,5 +92,9 @@ pub fn attach_device_program(cgroup: impl AsFd, program: impl AsFd) -> io::Resul
 unsafe fn bpf<T>(command: libc::c_long, attributes: *mut T) -> io::Result<libc::c_long> {
     // SAFETY: promised by the caller.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, attributes, size_of::<T>()) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
 }

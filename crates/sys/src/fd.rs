@@ -54,7 +54,10 @@ mod tests {
     #[test]
     fn a_closed_number_is_refused() {
         for number in [-1, 1_000_000] {
-            assert_eq!(take_inherited(number).unwrap_err().raw_os_error(), Some(libc::EBADF));
+            assert_eq!(
+                take_inherited(number).unwrap_err().raw_os_error(),
+                Some(libc::EBADF)
+            );
         }
     }
 }

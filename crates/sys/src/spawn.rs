@@ -29,7 +29,12 @@ impl Command {
     pub fn new(program: impl Into<PathBuf>) -> Self {
         let program = program.into();
         let args = vec![program.clone().into_os_string()];
-        Self { program, args, env: Vec::new(), fds: Vec::new() }
+        Self {
+            program,
+            args,
+            env: Vec::new(),
+            fds: Vec::new(),
+        }
     }
 
     /// Replaces `argv[0]`.
@@ -79,7 +84,11 @@ impl Command {
     /// which includes that of the `execve`.
     pub fn spawn(&self) -> io::Result<Pid> {
         let program = c_string(self.program.as_os_str())?;
-        let args = self.args.iter().map(|a| c_string(a)).collect::<io::Result<Vec<_>>>()?;
+        let args = self
+            .args
+            .iter()
+            .map(|a| c_string(a))
+            .collect::<io::Result<Vec<_>>>()?;
         let env = self
             .env
             .iter()
@@ -90,7 +99,13 @@ impl Command {
                 c_string(&pair)
             })
             .collect::<io::Result<Vec<_>>>()?;
-        let highest = self.fds.iter().map(|(_, target)| *target).max().unwrap_or(2).max(2);
+        let highest = self
+            .fds
+            .iter()
+            .map(|(_, target)| *target)
+            .max()
+            .unwrap_or(2)
+            .max(2);
         let mut actions = FileActions::new()?;
         for target in 0..3 {
             if !self.fds.iter().any(|(_, t)| *t == target) {
@@ -166,17 +181,29 @@ impl Launcher for Direct {
 }
 
 fn c_string(text: &OsStr) -> io::Result<CString> {
-    CString::new(text.as_bytes())
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, format!("{} holds a NUL byte", text.display())))
+    CString::new(text.as_bytes()).map_err(|_| {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{} holds a NUL byte", text.display()),
+        )
+    })
 }
 
 fn pointers(strings: &[CString]) -> Vec<*mut libc::c_char> {
-    strings.iter().map(|s| s.as_ptr().cast_mut()).chain([ptr::null_mut()]).collect()
+    strings
+        .iter()
+        .map(|s| s.as_ptr().cast_mut())
+        .chain([ptr::null_mut()])
+        .collect()
 }
 
 /// The `posix_*` family returns the error number instead of setting `errno`.
 fn check(error: libc::c_int) -> io::Result<()> {
-    if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
+    if error == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::from_raw_os_error(error))
+    }
 }
 
 struct FileActions(libc::posix_spawn_file_actions_t);
@@ -198,7 +225,13 @@ impl FileActions {
     fn open_null(&mut self, target: RawFd) -> io::Result<()> {
         // SAFETY: `self.0` is initialised; the C library copies the path.
         check(unsafe {
-            libc::posix_spawn_file_actions_addopen(&raw mut self.0, target, c"/dev/null".as_ptr(), libc::O_RDWR, 0)
+            libc::posix_spawn_file_actions_addopen(
+                &raw mut self.0,
+                target,
+                c"/dev/null".as_ptr(),
+                libc::O_RDWR,
+                0,
+            )
         })
     }
 }
@@ -225,10 +258,19 @@ impl Attributes {
         // SAFETY: `sigemptyset` initialises the set before it is read; `attributes` is initialised; the setters copy.
         unsafe {
             libc::sigemptyset(set.as_mut_ptr());
-            check(libc::posix_spawnattr_setsigmask(&raw mut attributes.0, set.as_ptr()))?;
+            check(libc::posix_spawnattr_setsigmask(
+                &raw mut attributes.0,
+                set.as_ptr(),
+            ))?;
             libc::sigaddset(set.as_mut_ptr(), libc::SIGPIPE);
-            check(libc::posix_spawnattr_setsigdefault(&raw mut attributes.0, set.as_ptr()))?;
-            check(libc::posix_spawnattr_setflags(&raw mut attributes.0, flags as libc::c_short))?;
+            check(libc::posix_spawnattr_setsigdefault(
+                &raw mut attributes.0,
+                set.as_ptr(),
+            ))?;
+            check(libc::posix_spawnattr_setflags(
+                &raw mut attributes.0,
+                flags as libc::c_short,
+            ))?;
         }
         Ok(attributes)
     }
@@ -250,7 +292,11 @@ mod tests {
 
     fn output(script: &str, extra: Vec<(OwnedFd, RawFd)>) -> (String, i32) {
         let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
-        let mut command = Command::new("/bin/sh").arg("-c").arg(script).env("A", "b").fd(write, 1);
+        let mut command = Command::new("/bin/sh")
+            .arg("-c")
+            .arg(script)
+            .env("A", "b")
+            .fd(write, 1);
         for (fd, target) in extra {
             command = command.fd(fd, target);
         }
@@ -264,15 +310,26 @@ mod tests {
     #[test]
     fn child_sees_arguments_environment_and_only_the_given_descriptors() {
         let null = || OwnedFd::from(File::open("/dev/zero").unwrap());
-        let (text, status) =
-            output("echo $0 $A; cd /proc/$$/fd; for f in *; do readlink $f; done; exit 7", vec![(null(), 3)]);
+        let (text, status) = output(
+            "echo $0 $A; cd /proc/$$/fd; for f in *; do readlink $f; done; exit 7",
+            vec![(null(), 3)],
+        );
         let lines: Vec<_> = text.lines().map(|l| l.split(':').next().unwrap()).collect();
-        assert_eq!((lines, status), (vec!["/bin/sh b", "/dev/null", "pipe", "/dev/null", "/dev/zero"], 7));
+        assert_eq!(
+            (lines, status),
+            (
+                vec!["/bin/sh b", "/dev/null", "pipe", "/dev/null", "/dev/zero"],
+                7
+            )
+        );
     }
 
     #[test]
     fn sources_and_targets_may_overlap() {
-        let (a, b) = (File::open("/dev/zero").unwrap(), File::open("/dev/full").unwrap());
+        let (a, b) = (
+            File::open("/dev/zero").unwrap(),
+            File::open("/dev/full").unwrap(),
+        );
         let (low, high) = (a.as_raw_fd(), b.as_raw_fd());
         let script = format!("readlink /proc/$$/fd/{low} /proc/$$/fd/{high}");
         let (text, _) = output(&script, vec![(a.into(), high), (b.into(), low)]);
@@ -286,6 +343,9 @@ mod tests {
         let twice = Command::new("/bin/true")
             .fd(File::open("/dev/null").unwrap(), 3)
             .fd(File::open("/dev/null").unwrap(), 3);
-        assert_eq!(twice.spawn().unwrap_err().to_string(), "descriptor 3 is negative or given twice");
+        assert_eq!(
+            twice.spawn().unwrap_err().to_string(),
+            "descriptor 3 is negative or given twice"
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! Machines that another process started: `cargo xtask vm`.
 
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -34,6 +35,30 @@ impl StateDir {
     pub fn ssh(&self, user: &str) -> Result<Ssh> {
         self.require_running()?;
         Ok(Ssh::new(self.path(), host_port(&self.ports(), 22)?, user))
+    }
+
+    /// Waits until a login over SSH to a machine that another process started works.
+    ///
+    /// # Errors
+    /// The limit is reached, or the machine ends.
+    pub fn wait_for_ssh(&self, user: &str, limit: Duration) -> Result<()> {
+        let ssh = self.ssh(user)?;
+        if ssh.is_connected() {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let fault = || self.require_running().err();
+        Ssh::wait_for_banner(host_port(&self.ports(), 22)?, limit, fault)?;
+        ssh.connect(limit.saturating_sub(started.elapsed()), fault)
+    }
+
+    /// Writes what the screen of a machine that another process started shows as PNG.
+    ///
+    /// # Errors
+    /// The machine does not run, or QEMU cannot write the file.
+    pub fn screenshot(&self, path: &Path) -> Result<()> {
+        let path = std::path::absolute(path).map_err(Error::io("resolve", path))?;
+        self.qmp()?.screenshot(&path)
     }
 
     fn require_running(&self) -> Result<u32> {

@@ -188,6 +188,16 @@ impl Ssh {
         client
     }
 
+    /// True while the shared connection is open.
+    pub(crate) fn is_connected(&self) -> bool {
+        let mut client = self.client();
+        client
+            .args(["-O", "check"])
+            .arg(self.target())
+            .stdin(Stdio::null());
+        client.output().is_ok_and(|output| output.status.success())
+    }
+
     /// Ends the shared connection, if there is one; after a reboot of the guest it would hang.
     pub fn disconnect(&self) {
         let mut client = self.client();

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::config::Command;
+use coracle_config::Command;
 
 /// A command that runs longer is killed: nothing else is configured while it runs.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -12,7 +12,12 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// than any of them.
 pub async fn run_all(key: &str, commands: &[Command]) {
     for command in commands {
-        let Some((program, arguments)) = command.0.split_first() else {
+        let shell = |line: &String| vec!["sh".to_owned(), "-c".to_owned(), line.clone()];
+        let words = match command {
+            Command::Shell(line) => shell(line),
+            Command::Words(words) => words.clone(),
+        };
+        let Some((program, arguments)) = words.split_first() else {
             continue;
         };
         let child = tokio::process::Command::new(program)
@@ -28,10 +33,10 @@ pub async fn run_all(key: &str, commands: &[Command]) {
             }
         };
         match tokio::time::timeout(LIMIT, child.wait()).await {
-            Ok(Ok(status)) if status.success() => tracing::info!("{key}: ran {:?}", command.0),
-            Ok(Ok(status)) => tracing::error!("{key}: {:?} failed: {status}", command.0),
+            Ok(Ok(status)) if status.success() => tracing::info!("{key}: ran {:?}", words),
+            Ok(Ok(status)) => tracing::error!("{key}: {:?} failed: {status}", words),
             Ok(Err(error)) => tracing::error!("{key}: cannot wait for {program}: {error}"),
-            Err(_) => tracing::error!("{key}: {:?} killed after {} s", command.0, LIMIT.as_secs()),
+            Err(_) => tracing::error!("{key}: {:?} killed after {} s", words, LIMIT.as_secs()),
         }
     }
 }

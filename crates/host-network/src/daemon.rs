@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use coracle_config::Config;
 use futures_util::StreamExt;
-use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
@@ -23,7 +23,7 @@ use crate::state::NetworkState;
 /// Where the daemon reads and writes.
 pub struct Options {
     /// Gives the merged configuration; called at start and at SIGHUP.
-    pub load: Box<dyn Fn() -> Value>,
+    pub load: Box<dyn Fn() -> Config>,
     /// Directory of `resolv.conf`, `hostname` and `hosts`.
     pub etc: PathBuf,
     /// Where the state is published.
@@ -318,7 +318,7 @@ impl Daemon {
 }
 
 fn read_config(options: &Options) -> NetworkConfig {
-    let (config, problems) = NetworkConfig::from_tree(&(options.load)());
+    let (config, problems) = NetworkConfig::new(&(options.load)());
     for problem in problems {
         tracing::error!("{} {}; ignored", problem.key, problem.message);
     }

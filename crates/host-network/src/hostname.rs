@@ -32,7 +32,7 @@ pub fn hosts_with(name: &str, hosts: &str) -> String {
     };
     let mut lines: Vec<&str> = hosts.lines().collect();
     let is_own = |line: &&str| line.split_whitespace().next() == Some("127.0.1.1");
-    match lines.iter().position(|line| is_own(&line)) {
+    match lines.iter().position(is_own) {
         Some(index) => lines[index] = &own_line,
         None => {
             let after_localhost = lines

@@ -292,7 +292,7 @@ mod tests {
         ];
         for (entry, expected) in table {
             let tree = json!({"rancher": {"network": {"interfaces": {"eth0": entry}}}});
-            let (config, problems) = NetworkConfig::from_tree(&tree);
+            let (config, problems) = NetworkConfig::new(&serde_json::from_value(tree).unwrap());
             assert_eq!(problems, []);
             let routes = static_routes(&config.interfaces[0], 3);
             assert!(routes.iter().all(|route| route.metric == 103));

@@ -3,6 +3,8 @@
 //! Each test starts its own binary again under `unshare`, so that nothing here touches the machine's network, host name or
 //! mounts. Skipped, with the reason printed, without root or without the programs it needs.
 
+#![allow(clippy::unwrap_used)] // helpers of tests, outside #[test] functions
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -123,9 +125,10 @@ impl Network {
     /// Starts netconf in this process, as a thread, with this configuration.
     fn start_netconf(&self, tree: Value) {
         let options = (self.directory.path().to_owned(), self.path("network.json"));
+        let config: coracle_config::Config = serde_json::from_value(tree).unwrap();
         std::thread::spawn(move || {
             run(Options {
-                load: Box::new(move || tree.clone()),
+                load: Box::new(move || config.clone()),
                 etc: options.0,
                 state_file: options.1,
             })

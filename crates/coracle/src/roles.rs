@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 mod engine;
+mod log;
+mod netconf;
 
 /// One thing that the binary can be.
 pub struct Role {
@@ -25,5 +27,9 @@ pub const ROLES: &[Role] = &[
     },
     // runtime: `runtime`
     // cli: `ros`, `reboot`, `poweroff`, `halt`, `shutdown`
-    // bodies of system containers: `netconf`, `respawn`, `autologin`, `recovery`, `wait-for-docker`, `system-cron`
+    Role {
+        name: "netconf",
+        run: netconf::run,
+    },
+    // bodies of system containers: `respawn`, `autologin`, `recovery`, `wait-for-docker`, `system-cron`
 ];

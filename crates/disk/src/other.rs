@@ -155,7 +155,8 @@ mod tests {
     fn superblocks_by_offset() {
         let id = [0x11; 16];
         let uuid = Some("11111111-1111-1111-1111-111111111111");
-        let cases: [(Vec<u8>, Kind, Option<&str>, Option<&str>); 8] = [
+        type Case<'a> = (Vec<u8>, Kind, Option<&'a str>, Option<&'a str>);
+        let cases: [Case; 8] = [
             (
                 image(4096, &[(0, b"XFSB"), (32, &id), (108, b"data")]),
                 Kind::Xfs,

@@ -1,0 +1,58 @@
+# Each target is one `cargo xtask` command; `setup` installs what they need on a fresh Debian or Ubuntu machine that has Rust.
+
+BUILD_PACKAGES := bison ca-certificates debian-archive-keyring flex gcc libc6-dev libseccomp-dev make openssh-client pkg-config xz-utils
+TEST_PACKAGES := busybox-static dnsmasq-base
+BENCH_PACKAGES := mmdebstrap
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+
+.PHONY: help run image test lint bench setup setup-test setup-bench clean
+
+help:
+	@echo 'make run    build Coracle and boot it in QEMU; ends at its serial console (Ctrl-] leaves it)'
+	@echo 'make image  build kernel, initrd, system image and ISO into dist/'
+	@echo 'make test   run every check: format, clippy, unit, process and VM tests'
+	@echo 'make lint   run format check and clippy only'
+	@echo 'make bench  compare the boot with Debian'
+	@echo 'make clean  remove everything that was built or downloaded'
+
+run: image
+	cargo xtask vm run --state-disk 4G --port 8080:8080
+
+image: setup
+	cargo xtask image
+
+test:
+	.ci/run
+
+lint: setup
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+bench: image setup-bench
+	cargo run --quiet --release --package coracle-boot-bench
+
+clean:
+	rm -rf target dist .cache
+
+setup:
+	@$(call install,$(BUILD_PACKAGES))
+
+setup-test: setup
+	@$(call install,$(TEST_PACKAGES))
+	@command -v docker > /dev/null || { $(call install,docker.io); }
+
+setup-bench: setup
+	@$(call install,$(BENCH_PACKAGES))
+
+# Installs the packages that are missing, if any.
+define install
+missing=; \
+for package in $(1); do \
+	[ "$$(dpkg-query -W -f '$${db:Status-Status}' $$package 2> /dev/null)" = installed ] || missing="$$missing $$package"; \
+done; \
+if [ -n "$$missing" ]; then \
+	echo "installing:$$missing"; \
+	command -v apt-get > /dev/null || { echo "this is no Debian or Ubuntu: install the equivalents of$$missing yourself" >&2; exit 1; }; \
+	$(SUDO) apt-get -qq update && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $$missing; \
+fi
+endef

@@ -6,5 +6,7 @@
 #![allow(unsafe_code)]
 
 pub mod bpf;
+pub mod exec;
 pub mod fd;
+pub mod seccomp;
 pub mod spawn;

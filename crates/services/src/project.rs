@@ -21,7 +21,7 @@ pub struct Project {
 }
 
 impl Project {
-    /// Reads a map of service definitions (`rancher.services`). A service defined as `null` is switched off.
+    /// Reads a map of service definitions (`rancher.services`). A name without a definition is skipped.
     #[must_use]
     pub fn parse(definitions: &Value, environment: Environment) -> Self {
         let mut project = Self {

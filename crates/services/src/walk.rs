@@ -1,0 +1,145 @@
+//! Doing one thing to several services, as many at a time as the order allows, forwards or backwards.
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+
+use crate::Error;
+use crate::engine::Engine;
+use crate::engines::Engines;
+use crate::order::Order;
+use crate::project::Project;
+use crate::schedule::Schedule;
+use crate::service::Service;
+use crate::up::{Done, Observer, Outcome};
+
+/// In which direction an order is walked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// As services start.
+    Start,
+    /// Those that wait for others first.
+    Stop,
+}
+
+/// Does `act` to the named services (all when `names` is empty). Services that are not named are not waited for.
+pub(crate) async fn walk(
+    engines: &Engines,
+    project: &Project,
+    names: &[String],
+    direction: Direction,
+    observer: &dyn Observer,
+    act: impl AsyncFn(&Engine, &Service) -> Result<Done, Error>,
+) -> Result<Vec<Outcome>, Error> {
+    let mut schedule = plan(project, names, direction)?;
+    let mut running = FuturesUnordered::new();
+    let mut outcomes = Vec::new();
+    loop {
+        for name in schedule.ready() {
+            observer.begun(&name);
+            let act = &act;
+            running.push(async move {
+                let start_us = coracle_boot_log::now_us();
+                let result = match project.service(&name) {
+                    Some(service) => match engines.for_scope(service.steering.scope).await {
+                        Ok(engine) => act(engine, service).await,
+                        Err(error) => Err(error),
+                    },
+                    None => Err(Error::UnknownService { name: name.clone() }),
+                };
+                Outcome {
+                    name,
+                    start_us,
+                    end_us: coracle_boot_log::now_us(),
+                    result,
+                }
+            });
+        }
+        let Some(outcome) = running.next().await else {
+            return Ok(outcomes);
+        };
+        observer.done(&outcome);
+        schedule.done(&outcome.name);
+        outcomes.push(outcome);
+    }
+}
+
+/// The schedule of a walk.
+fn plan(project: &Project, names: &[String], direction: Direction) -> Result<Schedule, Error> {
+    let mut chosen = Vec::new();
+    for name in names {
+        match project.service(name) {
+            Some(service) => chosen.push(service.name.as_str()),
+            None => return Err(Error::UnknownService { name: name.clone() }),
+        }
+    }
+    let order = Order::of(project);
+    let name = |i: usize| project.services[i].name.as_str();
+    let mut schedule = Schedule::default();
+    for step in &order.steps {
+        if !chosen.is_empty() && !chosen.contains(&name(step.service)) {
+            continue;
+        }
+        let others: Vec<String> = match direction {
+            Direction::Start => step
+                .waits_for
+                .iter()
+                .map(|(on, _)| name(*on).into())
+                .collect(),
+            Direction::Stop => order
+                .steps
+                .iter()
+                .filter(|other| other.waits_for.iter().any(|(on, _)| *on == step.service))
+                .map(|other| name(other.service).into())
+                .collect(),
+        };
+        schedule.add(name(step.service), others);
+    }
+    Ok(schedule)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::Environment;
+
+    #[test]
+    fn stopping_is_starting_backwards() {
+        let service = |after: &str| json!({"image": "i", "labels": {"io.rancher.os.scope": "system", "io.rancher.os.after": after}});
+        let definitions = json!({
+            "udev": service(""), "network": service("udev"), "console": service("network"), "syslog": service(""),
+        });
+        let project = Project::parse(&definitions, Environment::default());
+        let rounds = |names: &[&str], direction| {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            let mut schedule = plan(&project, &names, direction).unwrap();
+            let mut rounds = Vec::new();
+            loop {
+                let ready = schedule.ready();
+                if ready.is_empty() {
+                    return rounds;
+                }
+                ready.iter().for_each(|name| schedule.done(name));
+                rounds.push(ready.join(" "));
+            }
+        };
+        assert_eq!(
+            rounds(&[], Direction::Start),
+            ["udev syslog", "network", "console"]
+        );
+        assert_eq!(
+            rounds(&[], Direction::Stop),
+            ["console syslog", "network", "udev"]
+        );
+        assert_eq!(
+            rounds(&["udev", "console"], Direction::Stop),
+            ["udev console"]
+        );
+        let unknown = plan(&project, &["nptd".into()], Direction::Stop).unwrap_err();
+        assert_eq!(
+            unknown.to_string(),
+            "no service is called nptd; `ros service list -a` names them"
+        );
+    }
+}

@@ -19,6 +19,7 @@ mod accelerator;
 mod arguments;
 mod attached;
 mod builder;
+mod busybox;
 mod child;
 mod console_text;
 mod disk;
@@ -37,6 +38,7 @@ mod vm;
 
 pub use accelerator::Accelerator;
 pub use builder::{Boot, Disk, Firmware, IsoAs, VmBuilder};
+pub use busybox::busybox_archive;
 pub use child::{Output, run_with_deadline};
 pub use disk::{create_blank, create_ext4};
 pub use error::Error;

@@ -1,0 +1,113 @@
+//! A machine as most users have it: one boot, and everything that can be seen in it.
+
+use coracle_testkit::Forward;
+
+use crate::check::{Check, Suite};
+use crate::guest::Guest;
+
+use super::{HOSTNAME, compose, fresh_state_disk, ros, survival, system, user_docker};
+
+pub const SUITE: Suite = Suite {
+    name: "after-boot",
+    machine: |builder| {
+        let user_data = format!("#cloud-config\nhostname: {HOSTNAME}\n");
+        Ok(fresh_state_disk(builder)?
+            .user_data(user_data)
+            .forward(Forward::to(8080)))
+    },
+    ready: Guest::ready,
+    checks: &[
+        Check {
+            name: "boot_files_are_small",
+            run: system::boot_files_are_small,
+        },
+        Check {
+            name: "pid_1_is_coracle",
+            run: system::pid_1_is_coracle,
+        },
+        Check {
+            name: "every_service_is_a_container",
+            run: system::every_service_is_a_container,
+        },
+        Check {
+            name: "nothing_runs_outside_containers",
+            run: system::nothing_runs_outside_containers,
+        },
+        Check {
+            name: "system_docker_refuses_users",
+            run: system::system_docker_refuses_users,
+        },
+        Check {
+            name: "hostname_and_keys_come_from_the_config_volume",
+            run: system::hostname_and_keys_come_from_the_config_volume,
+        },
+        Check {
+            name: "docker_is_new",
+            run: user_docker::docker_is_new,
+        },
+        Check {
+            name: "run_prints_and_removes",
+            run: user_docker::run_prints_and_removes,
+        },
+        Check {
+            name: "run_on_a_terminal",
+            run: user_docker::run_on_a_terminal,
+        },
+        Check {
+            name: "published_port_answers_on_the_host",
+            run: user_docker::published_port_answers_on_the_host,
+        },
+        Check {
+            name: "volumes_are_the_consoles_files",
+            run: user_docker::volumes_are_the_consoles_files,
+        },
+        Check {
+            name: "two_service_file",
+            run: compose::two_service_file,
+        },
+        Check {
+            name: "version",
+            run: ros::version,
+        },
+        Check {
+            name: "os_version",
+            run: ros::os_version,
+        },
+        Check {
+            name: "service_list_and_ps",
+            run: ros::service_list_and_ps,
+        },
+        Check {
+            name: "service_logs",
+            run: ros::service_logs,
+        },
+        Check {
+            name: "service_stop_up_and_restart",
+            run: ros::service_stop_up_and_restart,
+        },
+        Check {
+            name: "boot_table_and_picture",
+            run: ros::boot_table_and_picture,
+        },
+        Check {
+            name: "removing_all_user_containers",
+            run: survival::removing_all_user_containers,
+        },
+        Check {
+            name: "pruning_user_docker",
+            run: survival::pruning_user_docker,
+        },
+        Check {
+            name: "privileged_container_with_the_host",
+            run: survival::privileged_container_with_the_host,
+        },
+        Check {
+            name: "killed_services_come_back",
+            run: survival::killed_services_come_back,
+        },
+        Check {
+            name: "console_restart_keeps_user_containers",
+            run: survival::console_restart_keeps_user_containers,
+        },
+    ],
+};

@@ -1,0 +1,99 @@
+//! What users and accidents do must not take the system down.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use coracle_testkit::BOOT_LIMIT;
+
+use crate::guest::{Guest, SERVICES};
+
+pub fn removing_all_user_containers(guest: &mut Guest) -> Result<()> {
+    guest.ensure_busybox()?;
+    let before = guest.system_containers()?;
+    guest.run("for i in 1 2 3; do docker run -d busybox:test sleep 1000; done; docker create busybox:test")?;
+    guest.run("docker rm -f $(docker ps -qa)")?;
+    guest.expect("docker ps -qa", "")?;
+    guest.ensure_untouched(&before)
+}
+
+pub fn pruning_user_docker(guest: &mut Guest) -> Result<()> {
+    guest.ensure_busybox()?;
+    let before = guest.system_containers()?;
+    guest.run("docker volume create unused && docker create busybox:test")?;
+    guest.run("docker system prune -af --volumes")?;
+    guest.expect("docker image ls -q", "")?;
+    guest.ensure_untouched(&before)
+}
+
+pub fn privileged_container_with_the_host(guest: &mut Guest) -> Result<()> {
+    guest.ensure_busybox()?;
+    let before = guest.system_containers()?;
+    let seen = guest.run("docker run --rm --privileged --pid=host -v /:/host busybox:test sh -c 'ls /host/etc/hostname && ps | head -n 3'")?;
+    ensure!(
+        seen.contains("/host/etc/hostname"),
+        "the console's root was not there: {seen}"
+    );
+    guest.ensure_untouched(&before)?;
+    guest.expect("docker run --rm busybox:test echo still", "still")
+}
+
+pub fn killed_services_come_back(guest: &mut Guest) -> Result<()> {
+    guest.ensure_busybox()?;
+    for service in SERVICES {
+        let before = guest.system_container(service)?;
+        let kill = guest.exec(&format!("sudo kill -9 {}", before.pid));
+        if service == "console" {
+            // The connection that asked for it was one of the console's processes.
+            guest.vm()?.ssh()?.disconnect();
+            guest.vm()?.wait_for_ssh(BOOT_LIMIT)?;
+        } else {
+            ensure!(
+                kill?.code == 0,
+                "{service}: process {} cannot be killed",
+                before.pid
+            );
+        }
+        let pid = "$(sudo system-docker inspect -f \"{{.State.Running}}-{{.State.Pid}}\" NAME)"
+            .replace("NAME", service);
+        guest.wait_until(
+            &format!(
+                "case {pid} in true-0|true-{}|false-*) false;; esac",
+                before.pid
+            ),
+            60,
+        )?;
+        let after = guest.system_container(service)?;
+        ensure!(
+            after.id == before.id,
+            "{service} came back as another container"
+        );
+    }
+    guest.run("wait-for-docker")?;
+    guest.expect("docker run --rm busybox:test echo again", "again")
+}
+
+pub fn console_restart_keeps_user_containers(guest: &mut Guest) -> Result<()> {
+    guest.ensure_busybox()?;
+    guest.run("docker rm -f survivor 2>/dev/null; docker run -d --name survivor busybox:test sleep 100000")?;
+    let started = guest.run("docker inspect -f '{{.State.StartedAt}}' survivor")?;
+    let before = guest.system_container("console")?;
+    // The stop ends this very session, so another container gives the two commands.
+    guest.run("sudo system-docker exec -d docker sh -c 'system-docker stop console; system-docker start console'")?;
+    // Its end shows in the closed connection; then the new console's sshd answers.
+    let _ = guest
+        .vm()?
+        .exec_within("sleep 1000", Duration::from_secs(60));
+    guest.vm()?.ssh()?.disconnect();
+    guest.vm()?.wait_for_ssh(BOOT_LIMIT)?;
+    let after = guest.system_container("console")?;
+    ensure!(
+        after.id == before.id && after.pid != before.pid,
+        "the console was not restarted: {after:?}"
+    );
+    guest.expect(
+        "docker inspect -f '{{.State.Running}} {{.State.StartedAt}}' survivor",
+        &format!("true {started}"),
+    )?;
+    guest.expect("docker exec survivor echo inside", "inside")?;
+    guest.run("docker rm -f survivor").map(drop)
+}

@@ -169,7 +169,10 @@ fn jump(code: u8, register: u8, value: i32, distance: i16) -> Instruction {
     }
 }
 
-/// Compiles, loads and attaches `rules` to the control group directory `cgroup`. Do it once, before anything runs in it.
+/// Compiles, loads and attaches `rules` to the control group directory `cgroup`.
+///
+/// Do it once, on a freshly made group, before anything runs in it: filters add up (they must, so that an engine in the
+/// container can have its own below), and an access needs the consent of all.
 ///
 /// # Errors
 /// [`Error::DeviceFilter`].

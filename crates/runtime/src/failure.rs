@@ -119,8 +119,8 @@ pub(crate) fn told(line: &Line) -> Option<Failure> {
     })
 }
 
-/// What one of libcontainer's events means; `error` is its final error's text.
-pub(crate) fn from_event(line: &Line, error: &str) -> Failure {
+/// What one of libcontainer's events means; `error` is its final error's text, `cwd` the process's working directory.
+pub(crate) fn from_event(line: &Line, error: &str, cwd: &str) -> Failure {
     let cause = line
         .field("err")
         .or(line.field("e"))
@@ -134,7 +134,7 @@ pub(crate) fn from_event(line: &Line, error: &str) -> Failure {
         let kind = errno.map_or(FailureKind::Other, |e| kind_of(&e.into()));
         return Failure {
             kind,
-            message: format!("chdir to cwd set in config.json failed: {text}"),
+            message: format!("chdir to cwd (\"{cwd}\") set in config.json failed: {text}"),
         };
     }
     let mut message = line.message.clone();
@@ -250,7 +250,7 @@ mod tests {
             (
                 line("failed to chdir", &[("e", "ENOENT")]),
                 FailureKind::NotFound,
-                "chdir to cwd set in config.json failed: no such file or directory",
+                "chdir to cwd (\"/w\") set in config.json failed: no such file or directory",
             ),
             (
                 line(
@@ -267,7 +267,7 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                from_event(&line, "failed syscall"),
+                from_event(&line, "failed syscall", "/w"),
                 Failure {
                     kind,
                     message: message.into()

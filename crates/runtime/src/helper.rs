@@ -210,16 +210,30 @@ fn report(arguments: &Arguments, log: &File, error: &dyn StdError) {
     if let Some(path) = &arguments.pid_file {
         let _ = fs::remove_file(path);
     }
-    let failure = Failure::from_log(&log::read(log), error);
+    let failure = Failure::from_log(&log::read(log), error, &working_directory(arguments));
     if arguments.log.is_none() {
         eprintln!("coracle runtime: {failure}");
     }
     log::append(log, &crate::failure::Report { failure });
 }
 
+/// The `cwd` that was asked for, which libcontainer does not tell when it cannot go there.
+fn working_directory(arguments: &Arguments) -> String {
+    let process = match (&arguments.process, &arguments.bundle) {
+        (Some(file), _) => read_json::<Process>(file).ok(),
+        (None, Some(bundle)) => read_json::<Spec>(&bundle.join("config.json"))
+            .ok()
+            .and_then(|c| c.process().clone()),
+        (None, None) => None,
+    };
+    process
+        .map(|process| process.cwd().display().to_string())
+        .unwrap_or_default()
+}
+
 impl Failure {
     /// The best explanation in what was logged; else that of the error itself.
-    fn from_log(lines: &[Line], error: &dyn StdError) -> Self {
+    fn from_log(lines: &[Line], error: &dyn StdError, cwd: &str) -> Self {
         if let Some(told) = lines.iter().find_map(crate::failure::told) {
             return told;
         }
@@ -234,7 +248,7 @@ impl Failure {
         }
         // The innermost event is told first.
         match lines.iter().find(|line| line.level == "error") {
-            Some(line) => crate::failure::from_event(line, &message),
+            Some(line) => crate::failure::from_event(line, &message, cwd),
             None => Self {
                 kind: FailureKind::Other,
                 message,

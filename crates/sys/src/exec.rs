@@ -8,8 +8,8 @@ use std::ptr;
 
 /// `execve(2)` with exactly these arguments and environment entries, in this order.
 ///
-/// Before it, `SIGPIPE` gets its default action (Rust's runtime ignores it, and ignored signals stay ignored over
-/// exec) and the signal mask is emptied. Returns only on failure.
+/// Before it, every signal gets its default action, because ignored signals stay ignored over exec (Rust's runtime
+/// ignores `SIGPIPE`, glibc's `posix_spawn` 32 and 33), and the signal mask is emptied. Returns only on failure.
 pub fn replace<A: AsRef<OsStr>, E: AsRef<OsStr>>(
     program: &Path,
     args: &[A],
@@ -38,11 +38,15 @@ pub fn replace<A: AsRef<OsStr>, E: AsRef<OsStr>>(
         .map(|s| s.as_ptr())
         .chain([ptr::null()])
         .collect();
+    // The kernel's struct sigaction, all zero: SIG_DFL. The C library's call refuses the signals it uses itself.
+    let default = [0_u64; 4];
     let mut mask = std::mem::MaybeUninit::uninit();
-    // SAFETY: the signal set is initialised before its use; the three pointers lead to NUL-terminated data that lives
-    // until the process is replaced.
+    // SAFETY: `default` has the size of the structure that the kernel reads; the signal set is initialised before its
+    // use; the three pointers lead to NUL-terminated data that lives until the process is replaced.
     unsafe {
-        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+        for signal in 1..=64 {
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), 0, 8);
+        }
         libc::sigemptyset(mask.as_mut_ptr());
         libc::pthread_sigmask(libc::SIG_SETMASK, mask.as_ptr(), ptr::null_mut());
         libc::execve(program.as_ptr(), args.as_ptr(), env.as_ptr());

@@ -1,0 +1,426 @@
+//! What containers must do.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
+
+use coracle_runtime::{FailureKind, capabilities, devices, seccomp};
+use oci_spec::runtime::Capability;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use serde_json::{Value, json};
+
+use crate::bench::{Bench, Ended, ended, wait};
+
+type Case = (&'static str, fn());
+
+pub const ALL: &[Case] = &[
+    ("a_container_runs_restricted_like_dockers", restricted),
+    ("a_user_has_no_capabilities", user_without_capabilities),
+    ("the_default_profile_filters_system_calls", filtered),
+    ("capabilities_open_the_filter", opened),
+    ("the_device_filter_refuses_what_the_rules_do", device_rules),
+    (
+        "a_privileged_container_may_use_every_device",
+        privileged_devices,
+    ),
+    ("an_added_process_is_restricted_the_same", exec_restricted),
+    ("an_added_process_that_cannot_start_says_why", exec_failures),
+    (
+        "a_container_that_cannot_start_says_why_and_leaves_nothing",
+        create_failures,
+    ),
+    (
+        "a_program_of_the_wrong_format_fails_after_the_start",
+        exec_format,
+    ),
+    ("descriptors_are_handed_over_with_listen_pid", listen_fds),
+    ("a_terminal_comes_over_the_console_socket", terminal),
+    ("a_shared_mount_reaches_the_host", shared_mount),
+];
+
+fn run(script: &str) -> Ended {
+    Bench::new(script).run().unwrap()
+}
+
+fn restricted() {
+    let ended = run(
+        "grep -E '^(Cap|Seccomp:|NoNewPrivs|SigIgn|SigBlk|Umask)' /proc/self/status; id -u; \
+                     cat /proc/sys/kernel/hostname; exit 3",
+    );
+    assert_eq!(
+        ended,
+        Ended {
+            code: 3,
+            output: "Umask:\t0022\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\nCapInh:\t0000000000000000\n\
+                     CapPrm:\t00000000a80425fb\nCapEff:\t00000000a80425fb\nCapBnd:\t00000000a80425fb\n\
+                     CapAmb:\t0000000000000000\nNoNewPrivs:\t0\nSeccomp:\t2\n0\nbox\n"
+                .into()
+        }
+    );
+    let mut bench = Bench::new("");
+    bench.process()["args"] = json!(["env"]);
+    assert_eq!(
+        bench.run().unwrap().output,
+        "PATH=/bin\nZ=1\nA=2\nHOME=/root\n"
+    );
+}
+
+fn user_without_capabilities() {
+    let mut bench =
+        Bench::new("id; grep -E '^Cap(Eff|Prm|Bnd)' /proc/self/status; cat /etc/secret");
+    fs::write(bench.rootfs().join("etc/secret"), "x").unwrap();
+    fs::set_permissions(
+        bench.rootfs().join("etc/secret"),
+        fs::Permissions::from_mode(0o600),
+    )
+    .unwrap();
+    bench.process()["user"] = json!({"uid": 1000, "gid": 1001, "additionalGids": [5]});
+    bench.process()["capabilities"] = json!(capabilities::process_sets(
+        &capabilities::default_set(),
+        1000
+    ));
+    let ended = bench.run().unwrap();
+    assert_eq!(
+        ended.output,
+        "uid=1000 gid=1001 groups=5\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\nCapBnd:\t00000000a80425fb\n\
+         cat: can't open '/etc/secret': Permission denied\n"
+    );
+}
+
+/// Prints the error number of system calls, by number.
+fn system_calls(numbers: &[u32]) -> String {
+    let list = numbers
+        .iter()
+        .map(u32::to_string)
+        .collect::<Vec<_>>()
+        .join(",");
+    format!(
+        "/usr/bin/perl -e 'for (split /,/, \"{list}\") {{ $! = 0; syscall($_+0, -1, 0, 0, 0, 0); print \"$_ \", $!+0, \"\\n\" }}'"
+    )
+}
+
+const KEYCTL: u32 = 250;
+const UNSHARE: u32 = 272;
+const SETNS: u32 = 308;
+const BPF: u32 = 321;
+const IO_URING_SETUP: u32 = 425;
+const CLONE3: u32 = 435;
+const FCHMODAT2: u32 = 452;
+const NEVER_ASSIGNED: u32 = 999;
+
+fn filtered() {
+    let ended = run(&system_calls(&[
+        KEYCTL,
+        UNSHARE,
+        SETNS,
+        BPF,
+        IO_URING_SETUP,
+        CLONE3,
+        NEVER_ASSIGNED,
+    ]));
+    assert_eq!(
+        ended.output,
+        "250 1\n272 1\n308 1\n321 1\n425 1\n435 38\n999 38\n"
+    );
+    // Allowed, or newer than the libseccomp that was built in: never EPERM.
+    let newer = run(&system_calls(&[FCHMODAT2])).output;
+    assert!(
+        ["452 38\n", "452 9\n", "452 14\n"].contains(&newer.as_str()),
+        "{newer}"
+    );
+    let ended = run("unshare -u true; mount -t tmpfs x /tmp; echo $?");
+    assert_eq!(
+        ended.output,
+        "unshare: unshare(0x4000000): Operation not permitted\nmount: permission denied (are you root?)\n1\n"
+    );
+}
+
+fn opened() {
+    let mut bench = Bench::new("mount -t tmpfs x /tmp && unshare -u cat /proc/sys/kernel/hostname");
+    let mut caps = capabilities::default_set();
+    caps.insert(Capability::SysAdmin);
+    bench.process()["capabilities"] = json!(capabilities::process_sets(&caps, 0));
+    bench.config["linux"]["seccomp"] = json!(seccomp::default_profile(&caps));
+    assert_eq!(
+        bench.run().unwrap(),
+        Ended {
+            code: 0,
+            output: "box\n".into()
+        }
+    );
+    // Without a profile there is no filter.
+    let mut bench = Bench::new("grep ^Seccomp: /proc/self/status");
+    bench.config["linux"]["seccomp"] = Value::Null;
+    assert_eq!(bench.run().unwrap().output, "Seccomp:\t0\n");
+}
+
+/// No driver has this number, so an access that the filter lets through fails with another error.
+const MAKE_AND_USE: &str = "mknod /tmp/d c 250 77 && echo made; cat /tmp/d; echo x > /tmp/d";
+
+fn device_rules() {
+    let bench = Bench::new(&format!(
+        "{MAKE_AND_USE}; head -c 1 /dev/zero | busybox od -A n -t x1; echo > /dev/null && echo null"
+    ));
+    assert_eq!(
+        bench.run().unwrap().output,
+        "made\ncat: can't open '/tmp/d': Operation not permitted\nsh: can't create /tmp/d: Operation not permitted\n 00\nnull\n"
+    );
+    let mut bench = Bench::new(MAKE_AND_USE);
+    bench.rules.push(devices::parse_rule("c 250:* r").unwrap());
+    assert_eq!(
+        bench.run().unwrap().output,
+        "made\ncat: can't open '/tmp/d': No such device or address\nsh: can't create /tmp/d: Operation not permitted\n"
+    );
+}
+
+fn privileged_devices() {
+    let mut bench = Bench::new(MAKE_AND_USE);
+    bench.rules = devices::privileged_rules();
+    assert_eq!(
+        bench.run().unwrap().output,
+        "made\ncat: can't open '/tmp/d': No such device or address\nsh: can't create /tmp/d: No such device or address\n"
+    );
+}
+
+fn running(script: &str) -> (Bench, File) {
+    let bench = Bench::new(&format!("{script}; exec sleep 1000"));
+    let (_, mut output) = bench.create(None, vec![]).unwrap();
+    bench.runtime.start(&bench.id).unwrap();
+    let mut first = [0; 3];
+    output.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"up\n");
+    (bench, output)
+}
+
+fn exec_restricted() {
+    let (mut bench, _output) = running("echo up");
+    let mut process = bench.process().clone();
+    let script = format!(
+        "grep -E '^(CapBnd|CapEff|Seccomp:|SigIgn)' /proc/self/status; cat /proc/sys/kernel/hostname; pwd; {}; head -c 1 /tmp/k; exit 4",
+        system_calls(&[KEYCTL, CLONE3])
+    );
+    process["args"] = json!(["sh", "-c", format!("mknod /tmp/k c 250 1; {script}")]);
+    process["cwd"] = json!("/tmp");
+    let ended = bench.exec(&process).unwrap();
+    assert_eq!(
+        ended,
+        Ended {
+            code: 4,
+            output: "SigIgn:\t0000000000000000\nCapEff:\t00000000a80425fb\nCapBnd:\t00000000a80425fb\nSeccomp:\t2\nbox\n\
+                     /tmp\n250 1\n435 38\nhead: /tmp/k: Operation not permitted\n"
+                .into()
+        }
+    );
+    // docker exec --privileged: all capabilities, same filter.
+    let own = capabilities::own_bounding_set().unwrap();
+    process["capabilities"] = json!(capabilities::process_sets(&own, 0));
+    process["args"] = json!(["grep", "-c", "CapEff:.*a80425fb", "/proc/self/status"]);
+    assert_eq!(bench.exec(&process).unwrap().output, "0\n");
+}
+
+fn exec_failures() {
+    let (mut bench, _output) = running("echo up");
+    let process = bench.process().clone();
+    let attempt = |change: &dyn Fn(&mut Value)| {
+        let mut process = process.clone();
+        change(&mut process);
+        bench.exec(&process).unwrap_err()
+    };
+    let missing = attempt(&|p| p["args"] = json!(["nope"]));
+    assert_eq!(
+        missing.exec_message(),
+        "OCI runtime exec failed: exec failed: unable to start container process: exec: \"nope\": executable file not \
+         found in $PATH"
+    );
+    assert_eq!(missing.exit_code(), 127);
+    let denied = attempt(&|p| p["args"] = json!(["/etc/passwd"]));
+    assert_eq!(
+        (denied.message.as_str(), denied.exit_code()),
+        ("exec: \"/etc/passwd\": permission denied", 126)
+    );
+    let nowhere = attempt(&|p| p["cwd"] = json!("/nowhere"));
+    assert_eq!(
+        (nowhere.message.as_str(), nowhere.exit_code()),
+        (
+            "chdir to cwd (\"/nowhere\") set in config.json failed: no such file or directory",
+            127
+        )
+    );
+    // And the next one works.
+    let mut fine = process.clone();
+    fine["args"] = json!(["sh", "-c", "echo fine"]);
+    assert_eq!(
+        bench.exec(&fine).unwrap(),
+        Ended {
+            code: 0,
+            output: "fine\n".into()
+        }
+    );
+}
+
+fn create_failures() {
+    let mut bench = Bench::new("true");
+    let good = bench.config.clone();
+    let cases: [(&str, Value, FailureKind, &str); 6] = [
+        (
+            "/process/args",
+            json!(["nope"]),
+            FailureKind::NotFound,
+            "exec: \"nope\": executable file not found in $PATH",
+        ),
+        (
+            "/process/args",
+            json!(["/bin"]),
+            FailureKind::NotExecutable,
+            "exec: \"/bin\": is a directory",
+        ),
+        (
+            "/process/cwd",
+            json!("/x"),
+            FailureKind::NotFound,
+            "chdir to cwd (\"/x\") set in config.json failed: no such file or directory",
+        ),
+        (
+            "/root/path",
+            json!("gone"),
+            FailureKind::Other,
+            "root.path gone: No such file or directory (os error 2)",
+        ),
+        (
+            "/process/terminal",
+            json!(true),
+            FailureKind::Other,
+            "cannot allocate tty if youki will detach without setting console socket",
+        ),
+        (
+            "/mounts/4/source",
+            json!("/nonexistent"),
+            FailureKind::Other,
+            "",
+        ),
+    ];
+    for (pointer, value, kind, message) in cases {
+        bench.config = good.clone();
+        *bench.config.pointer_mut(pointer).unwrap() = value;
+        let failure = bench.run().unwrap_err();
+        assert_eq!(failure.kind, kind, "{failure}");
+        if message.is_empty() {
+            println!("{failure}");
+            assert!(failure.message.contains("/nonexistent"), "{failure}");
+        } else {
+            assert_eq!(failure.message, message);
+        }
+        assert!(!bench.runtime.state_dir(&bench.id).exists(), "{pointer}");
+        assert!(!bench.path("pid").exists(), "{pointer}");
+    }
+    bench.config = good;
+    assert_eq!(
+        bench.run().unwrap(),
+        Ended {
+            code: 0,
+            output: String::new()
+        }
+    );
+    bench.runtime.delete(&bench.id).unwrap();
+    assert_eq!(
+        fs::read_dir(bench.path("state/.bundles")).unwrap().count(),
+        0
+    );
+}
+
+fn exec_format() {
+    let mut bench = Bench::new("");
+    fs::write(bench.rootfs().join("bin/bad"), "neither ELF nor script").unwrap();
+    fs::set_permissions(
+        bench.rootfs().join("bin/bad"),
+        fs::Permissions::from_mode(0o755),
+    )
+    .unwrap();
+    bench.process()["args"] = json!(["bad"]);
+    assert_eq!(
+        bench.run().unwrap(),
+        Ended {
+            code: 255,
+            output: "exec /bin/bad: exec format error\n".into()
+        }
+    );
+}
+
+fn listen_fds() {
+    let mut bench = Bench::new("echo $LISTEN_FDS $LISTEN_PID; cat <&3; cat <&4; ls /proc/1/fd");
+    bench.process()["env"] = json!(["PATH=/bin", "LISTEN_FDS=2"]);
+    let file = |text: &str| {
+        let path = bench.path(text);
+        File::create(&path)
+            .unwrap()
+            .write_all(text.as_bytes())
+            .unwrap();
+        OwnedFd::from(File::open(path).unwrap())
+    };
+    let (pid, output) = bench
+        .create(None, vec![file("three"), file("four")])
+        .unwrap();
+    bench.runtime.start(&bench.id).unwrap();
+    // 5 is that of ls itself.
+    assert_eq!(
+        ended(pid, output).output,
+        "2 1\nthreefour0\n1\n2\n3\n4\n5\n"
+    );
+}
+
+fn terminal() {
+    let mut bench = Bench::new("tty; exit 5");
+    bench.process()["terminal"] = json!(true);
+    let socket = bench.path("console");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let (pid, _) = bench.create(Some(&socket), vec![]).unwrap();
+    let (stream, _) = listener.accept().unwrap();
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut bytes = [0; 64];
+    let buffer = &mut [std::io::IoSliceMut::new(&mut bytes)];
+    recvmsg(&stream, buffer, &mut control, RecvFlags::CMSG_CLOEXEC).unwrap();
+    let master = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    });
+    let mut master = File::from(master.unwrap());
+    bench.runtime.start(&bench.id).unwrap();
+    let mut text = [0; 32];
+    let length = master.read(&mut text).unwrap();
+    assert_eq!(String::from_utf8_lossy(&text[..length]), "/dev/pts/0\r\n");
+    assert_eq!(wait(pid), 5);
+}
+
+fn shared_mount() {
+    let mut bench = Bench::new("mount -t tmpfs x /mnt && echo seen > /mnt/file");
+    let host = bench.path("host");
+    fs::create_dir(&host).unwrap();
+    let flags = rustix::mount::MountFlags::empty();
+    rustix::mount::mount("tmpfs", &host, "tmpfs", flags, None).unwrap();
+    rustix::mount::mount_change(&host, rustix::mount::MountPropagationFlags::SHARED).unwrap();
+    fs::create_dir(host.join("in")).unwrap();
+    let mut caps = capabilities::default_set();
+    caps.insert(Capability::SysAdmin);
+    bench.process()["capabilities"] = json!(capabilities::process_sets(&caps, 0));
+    bench.config["linux"]["seccomp"] = Value::Null;
+    bench.process()["args"] = json!([
+        "sh",
+        "-c",
+        "mount -t tmpfs x /mnt/in && echo seen > /mnt/in/file"
+    ]);
+    bench.config["mounts"].as_array_mut().unwrap().push(
+        json!({"destination": "/mnt", "source": host, "type": "bind", "options": ["rbind", "rshared"]}),
+    );
+    let ended = bench.run().unwrap();
+    let seen = fs::read_to_string(host.join("in/file"));
+    let _ = rustix::mount::unmount(host.join("in"), rustix::mount::UnmountFlags::DETACH);
+    let _ = rustix::mount::unmount(&host, rustix::mount::UnmountFlags::DETACH);
+    assert_eq!(
+        (ended.output.as_str(), seen.unwrap().as_str()),
+        ("", "seen\n")
+    );
+}

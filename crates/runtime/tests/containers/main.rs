@@ -4,6 +4,8 @@
 //! namespace, otherwise it makes the namespace. Needs root, `unshare`, a static busybox and perl; says so and skips
 //! otherwise.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
+
 mod bench;
 mod cases;
 

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+mod console;
 mod engine;
 mod log;
 mod netconf;
@@ -31,5 +32,37 @@ pub const ROLES: &[Role] = &[
         name: "netconf",
         run: netconf::run,
     },
-    // bodies of system containers: `respawn`, `autologin`, `recovery`, `wait-for-docker`, `system-cron`
+    Role {
+        name: "console-init",
+        run: console::init,
+    },
+    Role {
+        name: "respawn",
+        run: console::respawn,
+    },
+    Role {
+        name: "session",
+        run: console::session,
+    },
+    Role {
+        name: "console-sshd",
+        run: console::sshd,
+    },
+    Role {
+        name: "console-hooks",
+        run: console::hooks,
+    },
+    Role {
+        name: "getty",
+        run: console::getty,
+    },
+    Role {
+        name: "autologin",
+        run: console::autologin,
+    },
+    Role {
+        name: "recovery",
+        run: console::recovery,
+    },
+    // bodies of system containers: `wait-for-docker`, `system-cron`
 ];

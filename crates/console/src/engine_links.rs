@@ -9,7 +9,7 @@ use crate::error::Error;
 /// Where the engine's programs are (B10-005).
 pub const ENGINE_DIRECTORY: &str = "/var/lib/rancher/engine";
 /// Where the docker command looks for plugins such as compose.
-const PLUGINS: &str = "/usr/local/lib/docker/cli-plugins";
+const PLUGINS: &str = "/usr/libexec/docker/cli-plugins";
 /// Their place on the state partition.
 const PLUGIN_DIRECTORY: &str = "/var/lib/rancher/engine-plugins";
 
@@ -29,7 +29,12 @@ pub fn make(root: &Path) -> Result<(), Error> {
             names.push(entry.file_name());
         }
     }
-    for entry in std::fs::read_dir(&bin).into_iter().flatten().flatten() {
+    // No programs at all means that the engine is not there yet, not that it has none.
+    let removable = match names.is_empty() {
+        true => None,
+        false => std::fs::read_dir(&bin).ok(),
+    };
+    for entry in removable.into_iter().flatten().flatten() {
         let stale = std::fs::read_link(entry.path())
             .is_ok_and(|target| target.parent() == Some(Path::new(ENGINE_DIRECTORY)))
             && !names.contains(&entry.file_name());

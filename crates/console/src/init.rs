@@ -152,8 +152,14 @@ fn set_password(context: &Context) -> Result<(), Error> {
 /// The console says which system it is part of, not which distribution it was made from (I1-033).
 fn os_release(context: &Context) -> Result<(), Error> {
     let source = context.root.join("usr/share/ros/os-release");
-    let text = std::fs::read(&source).map_err(Error::file("read", &source))?;
+    // An image that is Coracle's own says it already.
+    let Ok(text) = std::fs::read(&source) else {
+        return Ok(());
+    };
     let target = context.root.join("etc/os-release");
+    if std::fs::read(&target).is_ok_and(|current| current == text) {
+        return Ok(());
+    }
     if std::fs::read_link(&target).is_ok() {
         std::fs::remove_file(&target).map_err(Error::file("remove", &target))?;
     }

@@ -26,7 +26,8 @@ pub fn run(config: &Config) -> Result<std::convert::Infallible, Error> {
     // sshd's privilege separation directory, lost at each boot.
     file::directory(Path::new("/run/sshd"), 0o755, None)?;
     let keys = host_keys(config)?;
-    let text = sshd_config(config, &keys);
+    let template = std::fs::read_to_string("/etc/ssh/sshd_config.tpl");
+    let text = sshd_config(config, &keys, template.as_deref().unwrap_or(TEMPLATE));
     file::replace_if_different(Path::new("/etc/ssh/sshd_config"), text.as_bytes(), 0o644)?;
     let source = Command::new("/usr/sbin/sshd").arg("-D").exec();
     Err(Error::Start {
@@ -118,12 +119,15 @@ fn kept_key(directory: &Path) -> Result<PathBuf, Error> {
     Ok(path)
 }
 
-/// The text of `/etc/ssh/sshd_config`.
-pub fn sshd_config(config: &Config, host_keys: &[PathBuf]) -> String {
+/// The template when the console image has none: the shipped console's.
+const TEMPLATE: &str = include_str!("../../../images/console/files/etc/ssh/sshd_config.tpl");
+
+/// The text of `/etc/ssh/sshd_config`: what the configuration says, then the image's template. sshd takes the first value
+/// that it sees, so what comes first wins.
+pub fn sshd_config(config: &Config, host_keys: &[PathBuf], template: &str) -> String {
     let ssh = &config.rancher.ssh;
     let mut text = String::from(
-        "# Written at each start of sshd. Put your own settings into /etc/ssh/sshd_config.d/*.conf:\n\
-         # they come first, and sshd takes the first value that it sees.\n\
+        "# Written at each start of sshd; put your own settings into /etc/ssh/sshd_config.d/*.conf, they win.\n\
          Include /etc/ssh/sshd_config.d/*.conf\n",
     );
     text.push_str(&format!("Port {}\n", ssh.port.unwrap_or(22)));
@@ -138,24 +142,8 @@ pub fn sshd_config(config: &Config, host_keys: &[PathBuf]) -> String {
         Some(_) => "yes",
         None => "no",
     };
-    text.push_str(&format!(
-        "PermitRootLogin no\n\
-         AllowGroups docker\n\
-         PasswordAuthentication {password}\n\
-         KbdInteractiveAuthentication no\n\
-         UsePAM no\n\
-         MaxAuthTries 4\n\
-         ClientAliveInterval 180\n\
-         AllowTcpForwarding no\n\
-         X11Forwarding no\n\
-         UseDNS no\n\
-         PrintMotd no\n\
-         AcceptEnv LANG LC_*\n\
-         KexAlgorithms mlkem768x25519-sha256,sntrup761x25519-sha512,curve25519-sha256,curve25519-sha256@libssh.org\n\
-         Ciphers chacha20-poly1305@openssh.com,aes256-gcm@openssh.com,aes128-gcm@openssh.com,aes256-ctr,aes192-ctr,aes128-ctr\n\
-         MACs hmac-sha2-512-etm@openssh.com,hmac-sha2-256-etm@openssh.com,umac-128-etm@openssh.com\n\
-         Subsystem sftp internal-sftp\n"
-    ));
+    text.push_str(&format!("PasswordAuthentication {password}\n"));
+    text.push_str(template);
     text
 }
 
@@ -173,29 +161,45 @@ mod tests {
     fn port_address_and_keys_are_written() {
         let config =
             config(json!({"rancher": {"ssh": {"port": "2222", "listen_address": "10.0.0.1"}}}));
-        let text = sshd_config(&config, &["/k/ssh_host_ed25519_key".into()]);
-        let head: Vec<&str> = text.lines().skip(2).take(8).collect();
         assert_eq!(
-            head,
-            [
-                "Include /etc/ssh/sshd_config.d/*.conf",
-                "Port 2222",
-                "ListenAddress 10.0.0.1",
-                "HostKey /k/ssh_host_ed25519_key",
-                "PermitRootLogin no",
-                "AllowGroups docker",
-                "PasswordAuthentication no",
-                "KbdInteractiveAuthentication no",
-            ]
+            sshd_config(
+                &config,
+                &["/k/ssh_host_ed25519_key".into()],
+                "AllowGroups docker\n"
+            ),
+            "# Written at each start of sshd; put your own settings into /etc/ssh/sshd_config.d/*.conf, they win.\n\
+             Include /etc/ssh/sshd_config.d/*.conf\n\
+             Port 2222\n\
+             ListenAddress 10.0.0.1\n\
+             HostKey /k/ssh_host_ed25519_key\n\
+             PasswordAuthentication no\n\
+             AllowGroups docker\n"
         );
+    }
+
+    #[test]
+    fn the_template_is_upstreams_policy() {
+        let policy = [
+            "PermitRootLogin no",
+            "AllowGroups docker",
+            "MaxAuthTries 4",
+            "ClientAliveInterval 180",
+            "AllowTcpForwarding no",
+        ];
+        for line in policy {
+            assert!(
+                TEMPLATE.lines().any(|found| found == line),
+                "{line} (H3-002)"
+            );
+        }
     }
 
     #[test]
     fn passwords_are_allowed_only_when_there_is_one() {
         let with = config(json!({"rancher": {"password": "x"}}));
-        assert!(sshd_config(&with, &[]).contains("\nPasswordAuthentication yes\n"));
+        assert!(sshd_config(&with, &[], "").contains("\nPasswordAuthentication yes\n"));
         let forbidden = config(json!({"rancher": {"password": "x", "disable": ["password"]}}));
-        assert!(sshd_config(&forbidden, &[]).contains("\nPasswordAuthentication no\n"));
+        assert!(sshd_config(&forbidden, &[], "").contains("\nPasswordAuthentication no\n"));
     }
 
     #[test]

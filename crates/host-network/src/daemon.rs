@@ -28,6 +28,8 @@ pub struct Options {
     pub etc: PathBuf,
     /// Where the state is published.
     pub state_file: PathBuf,
+    /// Where time servers from DHCP go, in chrony's words (chrony.conf(5), sourcedir; inventory H4-009).
+    pub time_sources: PathBuf,
 }
 
 /// Configures the network and keeps it configured until SIGTERM or SIGINT. Addresses, routes and leases stay when it ends:
@@ -240,6 +242,7 @@ impl Daemon {
             if let Err(error) = resolv_conf::write_in_place(&path, &text) {
                 tracing::error!("cannot write {}: {error}", path.display());
             }
+            self.write_time_sources(&state);
         }
         if became_ready {
             commands::run_all("rancher.network.post_cmds", &self.config.post_cmds).await;
@@ -254,6 +257,26 @@ impl Daemon {
                     self.options.state_file.display()
                 ),
             }
+        }
+    }
+
+    /// Read by the time service at its start, which is after the network's.
+    fn write_time_sources(&self, state: &NetworkState) {
+        let path = &self.options.time_sources;
+        let text: String = state
+            .ntp_servers
+            .iter()
+            .map(|server| format!("server {server} iburst\n"))
+            .collect();
+        let written = match path.parent() {
+            _ if text.is_empty() && !path.exists() => Ok(()),
+            Some(directory) => {
+                std::fs::create_dir_all(directory).and_then(|()| std::fs::write(path, &text))
+            }
+            None => std::fs::write(path, &text),
+        };
+        if let Err(error) = written {
+            tracing::error!("cannot write {}: {error}", path.display());
         }
     }
 

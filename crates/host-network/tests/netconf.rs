@@ -124,13 +124,14 @@ impl Network {
 
     /// Starts netconf in this process, as a thread, with this configuration.
     fn start_netconf(&self, tree: Value) {
-        let options = (self.directory.path().to_owned(), self.path("network.json"));
+        let directory = self.directory.path().to_owned();
         let config: coracle_config::Config = serde_json::from_value(tree).unwrap();
         std::thread::spawn(move || {
             run(Options {
                 load: Box::new(move || config.clone()),
-                etc: options.0,
-                state_file: options.1,
+                etc: directory.clone(),
+                state_file: directory.join("network.json"),
+                time_sources: directory.join("chrony-dhcp/network.sources"),
             })
         });
     }
@@ -185,6 +186,10 @@ fn dhcp_configures_address_route_names_and_mtu() {
             network.read("resolv.conf"),
             "# Written by the network service; set rancher.network.dns to change it.\n\
              search test.example\nnameserver 10.77.0.53\nnameserver 10.77.0.54\n"
+        );
+        assert_eq!(
+            network.read("chrony-dhcp/network.sources"),
+            "server 10.77.0.123 iburst\n"
         );
         assert_eq!(sh("hostname"), "from-dhcp\n");
         assert_eq!(network.read("hosts"), "127.0.1.1\tfrom-dhcp\n");

@@ -14,6 +14,7 @@ pub fn run(_args: Vec<OsString>) -> anyhow::Result<ExitCode> {
         load: Box::new(super::log::configuration),
         etc: PathBuf::from("/etc"),
         state_file: Path::new(STATE_FILE).to_owned(),
+        time_sources: PathBuf::from("/run/chrony-dhcp/network.sources"),
     })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,149 +1,156 @@
-//! Keeps a seed in the configuration directory, where the next load finds it (inventory A5-009 to A5-013, B10-001).
+//! Keeping what a datasource gave (inventory A5-009, A5-011, A5-013, B1-023).
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, Permissions};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use coracle_config::{Problem, paths, yaml};
-use serde_json::json;
+use coracle_config::{paths, yaml};
 
-use crate::{Error, Result, Seed, UserData};
+use crate::{Error, Fetched, UserData};
 
-/// User data as a layer of the configuration, below [`paths::CLOUD_CONFIG_DIR`].
-const BOOT_CONFIG: &str = "boot.yml";
-/// The platform's network description, beside the metadata.
-const NETWORK: &str = "/var/lib/rancher/conf/network-data";
+/// The cloud-config from user data.
+const BOOT_YML: &str = "/var/lib/rancher/conf/cloud-config.d/boot.yml";
+/// The platform's description of the network.
+const NETWORK_CONFIG: &str = "/var/lib/rancher/conf/network-config";
+const CONFIG_MODE: u32 = 0o400;
+const SCRIPT_MODE: u32 = 0o755;
+const DIRECTORY_MODE: u32 = 0o700;
 
-impl Seed {
-    /// Writes what the seed holds below `root`: each file is written beside its place, synced and renamed. What the seed does
-    /// not hold is left as an earlier boot wrote it, so a machine whose volume is gone keeps its configuration (A5-015).
-    ///
-    /// # Errors
-    /// When a file cannot be written; earlier ones stay written.
-    pub fn save(&self, root: &Path) -> Result<()> {
-        let metadata = serde_json::to_value(&self.metadata)
-            .map_err(|e| Problem {
-                file: paths::METADATA.into(),
-                line: None,
-                key: None,
-                text: e.to_string(),
-            })
-            .and_then(|tree| yaml::emit(&tree))
-            .map_err(Error::Format)?;
-        write(root, paths::METADATA, metadata.as_bytes(), 0o400)?;
-        if let Some(network) = &self.network {
-            write(root, NETWORK, network.as_bytes(), 0o400)?;
+/// Writes `fetched` below `root`, each file whole or not at all, and removes what an earlier boot wrote and the platform no longer gives.
+///
+/// With `keep_user_data` the earlier cloud-config and script stay: the platform gave some, but they could not be used.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn save(root: &Path, fetched: &Fetched, keep_user_data: bool) -> Result<(), Error> {
+    let place = |path: &str| root.join(path.trim_start_matches('/'));
+    let metadata = match &fetched.metadata {
+        Some(metadata) => {
+            let tree = serde_json::to_value(metadata).unwrap_or_default();
+            Some(yaml::emit(&tree).map_err(Error::Metadata)?.into_bytes())
         }
-        let boot_config = format!("{}/{BOOT_CONFIG}", paths::CLOUD_CONFIG_DIR);
-        match &self.user_data {
-            Some(UserData::Script(text)) => {
-                write(root, paths::CLOUD_CONFIG_SCRIPT, text.as_bytes(), 0o755)
-            }
-            Some(UserData::CloudConfig(text)) => write(root, &boot_config, text.as_bytes(), 0o400),
-            Some(UserData::Compose(text)) => {
-                let services = yaml::parse(BOOT_CONFIG, text).map_err(Error::Format)?.tree;
-                let layer = yaml::emit(&json!({"rancher": {"services": services}}))
-                    .map_err(Error::Format)?;
-                write(root, &boot_config, layer.as_bytes(), 0o400)
-            }
-            None => Ok(()),
-        }
+        None => None,
+    };
+    let (config, script) = match &fetched.user_data {
+        Some(UserData::CloudConfig(text)) => (Some(text.as_bytes()), None),
+        Some(UserData::Script(bytes)) => (None, Some(bytes.as_slice())),
+        None => (None, None),
+    };
+    put(&place(paths::METADATA), metadata.as_deref(), CONFIG_MODE)?;
+    put(
+        &place(NETWORK_CONFIG),
+        fetched.network_config.as_deref(),
+        CONFIG_MODE,
+    )?;
+    if config.is_none() && script.is_none() && keep_user_data {
+        return Ok(());
     }
+    put(&place(BOOT_YML), config, CONFIG_MODE)?;
+    put(&place(paths::CLOUD_CONFIG_SCRIPT), script, SCRIPT_MODE)
 }
 
-fn write(root: &Path, name: &str, content: &[u8], mode: u32) -> Result<()> {
-    let path = root.join(name.trim_start_matches('/'));
-    let beside = path.with_extension("new");
-    let attempt = || {
-        if let Some(dir) = path.parent() {
-            DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+/// Writes or removes a file.
+fn put(path: &Path, contents: Option<&[u8]>, mode: u32) -> Result<(), Error> {
+    let failed = |action| {
+        move |source| Error::Io {
+            action,
+            path: path.into(),
+            source,
         }
-        // An earlier attempt may have left a file that its mode makes read-only.
-        let _ = fs::remove_file(&beside);
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(&beside)?;
-        file.write_all(content)?;
-        rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(mode))?;
-        file.sync_all()?;
-        fs::rename(&beside, &path)
     };
-    attempt().map_err(|source| Error::Write {
-        path: path.clone(),
-        source,
-    })
+    let Some(contents) = contents else {
+        return match fs::remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(failed("remove")(error)),
+            _ => Ok(()),
+        };
+    };
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(directory).map_err(failed("make the directory of"))?;
+    fs::set_permissions(directory, Permissions::from_mode(DIRECTORY_MODE))
+        .map_err(failed("protect the directory of"))?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".new-")
+        .tempfile_in(directory)
+        .map_err(failed("write"))?;
+    file.write_all(contents).map_err(failed("write"))?;
+    file.as_file()
+        .set_permissions(Permissions::from_mode(mode))
+        .map_err(failed("protect"))?;
+    file.as_file().sync_all().map_err(failed("write"))?;
+    file.persist(path)
+        .map_err(|error| failed("replace")(error.error))?;
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use coracle_config::{Metadata, load};
+
     use super::*;
-    use crate::VolumeKind;
-    use coracle_config::Metadata;
-    use std::os::unix::fs::PermissionsExt;
 
-    fn seed(user_data: UserData) -> Seed {
-        Seed {
-            kind: VolumeKind::NoCloud,
-            metadata: Metadata {
-                hostname: "from-platform".into(),
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn what_is_saved_is_what_the_configuration_loads() {
+        let root = tempfile::tempdir().unwrap();
+        let fetched = Fetched {
+            metadata: Some(Metadata {
+                hostname: "cloud".into(),
+                ssh_public_keys: [("a".into(), "ssh-rsa A".into())].into(),
                 ..Metadata::default()
-            },
-            user_data: Some(user_data),
-            network: None,
-            problems: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn a_saved_seed_is_what_the_next_load_reads() {
-        let root = tempfile::tempdir().unwrap();
-        seed(UserData::CloudConfig(
-            "#cloud-config\nssh_authorized_keys: [k1]\n".into(),
-        ))
-        .save(root.path())
-        .unwrap();
-        // A second boot writes over the first, although the files are read-only.
-        seed(UserData::CloudConfig(
-            "#cloud-config\nssh_authorized_keys: [k2]\n".into(),
-        ))
-        .save(root.path())
-        .unwrap();
-
-        let loaded = coracle_config::load(root.path());
-
+            }),
+            user_data: Some(UserData::CloudConfig(
+                "#cloud-config\nrancher: {console: debian}\n".into(),
+            )),
+            network_config: None,
+        };
+        save(root.path(), &fetched, false).unwrap();
+        let loaded = load(root.path());
         assert_eq!(loaded.problems, []);
-        assert_eq!(loaded.config.hostname.as_deref(), Some("from-platform"));
-        assert_eq!(loaded.config.ssh_authorized_keys, ["k2"]);
-    }
-
-    #[test]
-    fn compose_becomes_system_services() {
-        let root = tempfile::tempdir().unwrap();
-        seed(UserData::Compose("#compose\nweb:\n  image: nginx\n".into()))
-            .save(root.path())
-            .unwrap();
-        let tree = coracle_config::load(root.path()).tree;
+        assert_eq!(loaded.config.hostname.as_deref(), Some("cloud"));
+        assert_eq!(loaded.config.ssh_authorized_keys, ["ssh-rsa A"]);
+        assert_eq!(loaded.config.rancher.console.as_deref(), Some("debian"));
+        let conf = root.path().join("var/lib/rancher/conf");
         assert_eq!(
-            coracle_config::tree::get(&tree, "rancher.services"),
-            Some(&json!({"web": {"image": "nginx"}}))
+            (
+                mode(&conf),
+                mode(&conf.join("metadata")),
+                mode(&conf.join("cloud-config.d/boot.yml"))
+            ),
+            (0o700, 0o400, 0o400)
         );
     }
 
     #[test]
-    fn secrets_are_for_root_only_and_scripts_run() {
+    fn later_boots_replace_remove_or_keep() {
         let root = tempfile::tempdir().unwrap();
-        seed(UserData::Script("#!/bin/sh\n".into()))
-            .save(root.path())
-            .unwrap();
-        let mode = |name: &str| {
-            let path = root.path().join(name.trim_start_matches('/'));
-            fs::metadata(path).unwrap().permissions().mode() & 0o7777
+        let conf = root.path().join("var/lib/rancher/conf");
+        let exists = |name: &str| conf.join(name).exists();
+        let script = Fetched {
+            user_data: Some(UserData::Script(b"#!/bin/sh\n".to_vec())),
+            ..Fetched::default()
         };
-        assert_eq!(mode(paths::METADATA), 0o400);
-        assert_eq!(mode(paths::CLOUD_CONFIG_SCRIPT), 0o755);
-        assert_eq!(mode("/var/lib/rancher/conf"), 0o700);
+        let config = Fetched {
+            user_data: Some(UserData::CloudConfig("#cloud-config\n".into())),
+            ..Fetched::default()
+        };
+
+        save(root.path(), &script, false).unwrap();
+        assert_eq!(mode(&conf.join("cloud-config-script")), 0o755);
+        save(root.path(), &config, false).unwrap();
+        assert_eq!(
+            (
+                exists("cloud-config-script"),
+                exists("cloud-config.d/boot.yml")
+            ),
+            (false, true)
+        );
+        save(root.path(), &Fetched::default(), true).unwrap();
+        assert!(exists("cloud-config.d/boot.yml"));
+        save(root.path(), &Fetched::default(), false).unwrap();
+        assert!(!exists("cloud-config.d/boot.yml"));
     }
 }

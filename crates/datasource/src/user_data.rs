@@ -1,150 +1,210 @@
-//! User data: what the first line says it is (inventory A5-008 to A5-012).
+//! User data: what kind it is, decided by its first line (inventory A5-008 to A5-012).
 
-use std::io::Read;
+use std::io::Read as _;
 
-use coracle_config::{Layer, Problem, yaml};
-use flate2::read::MultiGzDecoder;
+use coracle_config::{Problem, yaml};
+use serde_json::{Value, json};
 
-use crate::{Error, Result, format_error, volume::LIMIT};
+use crate::Error;
 
-/// User data by kind.
+/// Bytes that user data may have, unpacked.
+pub(crate) const LIMIT: u64 = 16 << 20;
+
+/// The name under which problems are reported.
+const NAME: &str = "user data";
+
+/// Decoded user data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UserData {
-    /// `#!`: a script, run when the console starts.
-    Script(String),
-    /// `#cloud-config`: YAML.
+    /// A cloud-config that is known to be YAML.
     CloudConfig(String),
-    /// `#compose`: services in compose's first format, kept as `rancher.services`.
-    Compose(String),
+    /// A script that the console runs when it starts.
+    Script(Vec<u8>),
 }
 
 impl UserData {
-    /// Tells what `raw` is, inflating gzip, and checks it. Empty user data is none.
-    ///
-    /// Keys of the wrong type go to `problems`; the rest is used.
+    /// Decodes what the platform gave; `None` when that is nothing.
     ///
     /// # Errors
-    /// When it is not text, not YAML, or of no known kind.
-    pub fn parse(file: &str, raw: &[u8], problems: &mut Vec<Problem>) -> Result<Option<Self>> {
-        let text = decode(file, raw)?;
-        let first = text.lines().next().unwrap_or_default().trim_end();
-        if text.trim().is_empty() {
+    /// When it is of an unknown kind, or damaged.
+    pub fn decode(bytes: &[u8]) -> Result<Option<Self>, Error> {
+        let unpacked;
+        let bytes = if bytes.starts_with(&[0x1f, 0x8b]) {
+            unpacked = gunzip(bytes)?;
+            &unpacked
+        } else {
+            bytes
+        };
+        if bytes.len() as u64 > LIMIT {
+            return Err(Error::TooLarge);
+        }
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        if bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(None);
         }
-        if first.starts_with("#!") {
-            return Ok(Some(Self::Script(text)));
+        if bytes.starts_with(b"#!") {
+            return Ok(Some(Self::Script(bytes.to_owned())));
         }
-        match first {
-            "#cloud-config" => {
-                yaml::parse(file, &text).map_err(Error::Format)?;
-                problems.extend(Layer::from_yaml(file, &text).1);
-                Ok(Some(Self::CloudConfig(text)))
-            }
-            "#compose" => {
-                yaml::parse(file, &text).map_err(Error::Format)?;
-                Ok(Some(Self::Compose(text)))
-            }
-            other => Err(format_error(
-                file,
-                format!(
-                    "the first line is {other:?}; user data starts with #cloud-config, #compose or #! (a script)"
-                ),
-            )),
+        let text = std::str::from_utf8(bytes).map_err(|_| unknown(bytes))?;
+        match text.lines().next().unwrap_or_default().trim_end() {
+            "#cloud-config" => cloud_config(text).map(Some),
+            "#compose" => compose(text).map(Some),
+            line => Err(unsupported(line)
+                .map_or_else(|| unknown(bytes), |kind| Error::Unsupported { kind })),
         }
     }
 }
 
-fn decode(file: &str, raw: &[u8]) -> Result<String> {
-    let mut plain = Vec::new();
-    if raw.starts_with(&[0x1f, 0x8b]) {
-        MultiGzDecoder::new(raw)
-            .take(LIMIT + 1)
-            .read_to_end(&mut plain)
-            .map_err(|e| {
-                format_error(
-                    file,
-                    format!("starts like gzip and cannot be inflated: {e}"),
-                )
-            })?;
-        if plain.len() as u64 > LIMIT {
-            return Err(format_error(
-                file,
-                format!("inflates to more than {LIMIT} bytes"),
-            ));
-        }
-    } else {
-        plain.extend_from_slice(raw);
+fn gunzip(bytes: &[u8]) -> Result<Vec<u8>, Error> {
+    let mut unpacked = Vec::new();
+    // One byte more than allowed, to see that there is more.
+    flate2::read::MultiGzDecoder::new(bytes)
+        .take(LIMIT + 1)
+        .read_to_end(&mut unpacked)
+        .map_err(Error::Gzip)?;
+    Ok(unpacked)
+}
+
+fn cloud_config(text: &str) -> Result<UserData, Error> {
+    let tree = yaml::parse(NAME, text).map_err(Error::CloudConfig)?.tree;
+    expect_map(&tree)?;
+    Ok(UserData::CloudConfig(text.to_owned()))
+}
+
+/// `#compose`: services, which become `rancher.services` (A5-010).
+fn compose(text: &str) -> Result<UserData, Error> {
+    let services = yaml::parse(NAME, text).map_err(Error::CloudConfig)?.tree;
+    expect_map(&services)?;
+    let tree = json!({"rancher": {"services": services}});
+    Ok(UserData::CloudConfig(format!(
+        "#cloud-config\n{}",
+        yaml::emit(&tree).map_err(Error::CloudConfig)?
+    )))
+}
+
+fn expect_map(tree: &Value) -> Result<(), Error> {
+    if tree.is_object() {
+        return Ok(());
     }
-    String::from_utf8(plain).map_err(|_| format_error(file, "is not text in UTF-8"))
+    let text = "is no map of keys; write \"key: value\" lines".into();
+    Err(Error::CloudConfig(Problem {
+        file: NAME.into(),
+        line: None,
+        key: None,
+        text,
+    }))
+}
+
+/// cloud-init's other kinds, to say so instead of calling them unknown.
+fn unsupported(first_line: &str) -> Option<&'static str> {
+    let kinds = [
+        ("## template: jinja", "jinja template"),
+        ("#cloud-boothook", "boothook"),
+        ("#include", "include"),
+        ("#part-handler", "part handler"),
+        ("#cloud-config-archive", "cloud-config archive"),
+        ("Content-Type: multipart", "MIME multipart"),
+        ("MIME-Version:", "MIME multipart"),
+        ("{", "Ignition"),
+    ];
+    kinds
+        .iter()
+        .find(|(start, _)| first_line.starts_with(start))
+        .map(|(_, kind)| *kind)
+}
+
+fn unknown(bytes: &[u8]) -> Error {
+    let line = bytes
+        .split(|byte| *byte == b'\n')
+        .next()
+        .unwrap_or_default();
+    Error::UnknownKind {
+        start: String::from_utf8_lossy(&line[..line.len().min(40)])
+            .trim_end()
+            .to_owned(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use std::io::Write;
+    use std::io::Write as _;
 
-    fn gzip(text: &str) -> Vec<u8> {
+    use super::*;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.write_all(bytes).unwrap();
         encoder.finish().unwrap()
     }
 
-    fn parse(raw: &[u8]) -> std::result::Result<Option<UserData>, String> {
-        UserData::parse("user_data", raw, &mut Vec::new()).map_err(|e| e.to_string())
+    #[test]
+    fn the_first_line_decides() {
+        let config = "#cloud-config\nhostname: a\n";
+        let crlf = "#cloud-config \r\nhostname: a\r\n";
+        let cloud = |text: &str| Some(UserData::CloudConfig(text.into()));
+        let cases: [(&[u8], Option<UserData>); 7] = [
+            (config.as_bytes(), cloud(config)),
+            (&gzip(config.as_bytes()), cloud(config)),
+            (crlf.as_bytes(), cloud(crlf)),
+            (b"\xef\xbb\xbf#cloud-config\n", cloud("#cloud-config\n")),
+            (
+                b"#!/bin/sh\n\xff",
+                Some(UserData::Script(b"#!/bin/sh\n\xff".to_vec())),
+            ),
+            (
+                b"#compose\nweb:\n  image: x\n",
+                cloud("#cloud-config\nrancher:\n  services:\n    web:\n      image: x\n"),
+            ),
+            (b" \n", None),
+        ];
+        for (bytes, want) in cases {
+            assert_eq!(
+                UserData::decode(bytes).unwrap(),
+                want,
+                "{}",
+                String::from_utf8_lossy(bytes)
+            );
+        }
     }
 
     #[test]
-    fn is_what_its_first_line_says() {
-        let script = "#!/bin/sh\necho hi\n";
-        let cloud_config = "#cloud-config\nhostname: a\n";
-        let compose = "#compose\nweb:\n  image: nginx\n";
-        assert_eq!(
-            parse(script.as_bytes()),
-            Ok(Some(UserData::Script(script.into())))
-        );
-        assert_eq!(
-            parse(cloud_config.as_bytes()),
-            Ok(Some(UserData::CloudConfig(cloud_config.into())))
-        );
-        assert_eq!(
-            parse(&gzip(cloud_config)),
-            Ok(Some(UserData::CloudConfig(cloud_config.into())))
-        );
-        assert_eq!(
-            parse(compose.as_bytes()),
-            Ok(Some(UserData::Compose(compose.into())))
-        );
-        assert_eq!(parse(b" \n\n"), Ok(None));
-    }
-
-    #[test]
-    fn broken_user_data_is_refused_with_the_reason() {
-        assert_eq!(
-            parse(b"\xff\xfe#"),
-            Err("user_data: is not text in UTF-8".into())
-        );
-        assert!(
-            parse(b"\x1f\x8bnope")
-                .unwrap_err()
-                .starts_with("user_data: starts like gzip and cannot be inflated")
-        );
-        let error = parse(b"#cloud-config\nhostname: [a\n").unwrap_err();
-        assert!(
-            error.starts_with("user_data:") && error.contains("not YAML"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn a_key_of_the_wrong_type_is_a_problem_not_an_error() {
-        let mut problems = Vec::new();
-        let text = "#cloud-config\nhostname: a\nrancher:\n  debug: [1]\n";
-        let parsed = UserData::parse("user_data", text.as_bytes(), &mut problems).unwrap();
-        assert_eq!(parsed, Some(UserData::CloudConfig(text.into())));
-        let keys: Vec<_> = problems
-            .iter()
-            .map(|problem| problem.key.as_deref())
-            .collect();
-        assert_eq!(keys, [Some("rancher.debug")]);
+    fn what_cannot_be_used_is_named() {
+        let cases: [(&[u8], &str); 7] = [
+            (
+                b"hostname: a\n",
+                "user data of an unknown kind: it begins with \"hostname: a\"; the first line must be #cloud-config, #compose or \
+                 #!/path/of/interpreter",
+            ),
+            (
+                b"\xff\xfe\n",
+                "user data of an unknown kind: it begins with \"\u{fffd}\u{fffd}\"; the first line must be #cloud-config, #compose or \
+                 #!/path/of/interpreter",
+            ),
+            (
+                b"#cloud-config\n- a\n",
+                "user data: is no map of keys; write \"key: value\" lines; nothing of it is used",
+            ),
+            (b"#cloud-config\na: [\nb: 1", "user data:"),
+            (
+                b"MIME-Version: 1.0\n",
+                "user data of kind MIME multipart is not supported; use #cloud-config or a #! script",
+            ),
+            (
+                b"{\"ignition\": {}}",
+                "user data of kind Ignition is not supported; use #cloud-config or a #! script",
+            ),
+            (
+                b"\x1f\x8bnonsense and more of it",
+                "user data is damaged gzip: ",
+            ),
+        ];
+        for (bytes, want) in cases {
+            let text = UserData::decode(bytes).unwrap_err().to_string();
+            assert!(text.starts_with(want) && !text.contains('\n'), "{text}");
+        }
+        assert!(matches!(
+            UserData::decode(&gzip(&vec![b' '; LIMIT as usize + 1])),
+            Err(Error::TooLarge)
+        ));
     }
 }

@@ -1,0 +1,217 @@
+//! The files that depmod(8) writes beside the modules.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{AliasTable, normalise};
+use crate::Error;
+
+/// What is known about the modules of one kernel.
+#[derive(Debug, Default)]
+pub struct Index {
+    directory: PathBuf,
+    modules: HashMap<String, Module>,
+    aliases: AliasTable,
+    builtin: HashSet<String>,
+    soft: HashMap<String, Soft>,
+}
+
+/// One module: its file, below the index's directory, and all that it needs, nearest first.
+#[derive(Debug, PartialEq, Eq)]
+struct Module {
+    file: String,
+    needs: Vec<String>,
+}
+
+/// Modules that should be loaded with another if they exist.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Soft {
+    before: Vec<String>,
+    after: Vec<String>,
+}
+
+impl Index {
+    /// Reads the index of the running kernel: `/usr/lib/modules/<release>`, or the same below `/lib`.
+    ///
+    /// # Errors
+    /// When there is no `modules.dep` in either place.
+    pub fn of_running_kernel() -> Result<Self, Error> {
+        let release = rustix::system::uname()
+            .release()
+            .to_string_lossy()
+            .into_owned();
+        let places =
+            ["/usr/lib/modules", "/lib/modules"].map(|place| Path::new(place).join(&release));
+        match places
+            .iter()
+            .find(|place| place.join("modules.dep").exists())
+        {
+            Some(place) => Self::read(place),
+            None => Err(Error::NoModules { release }),
+        }
+    }
+
+    /// Reads the index in `directory`. Files other than `modules.dep` may be missing.
+    ///
+    /// # Errors
+    /// When `modules.dep` cannot be read.
+    pub fn read(directory: &Path) -> Result<Self, Error> {
+        let dep = directory.join("modules.dep");
+        let needed = fs::read_to_string(&dep).map_err(Error::io("read", &dep))?;
+        let text = |name: &str| fs::read_to_string(directory.join(name)).unwrap_or_default();
+        Ok(Self::parse(
+            directory,
+            &needed,
+            &text("modules.alias"),
+            &text("modules.builtin"),
+            &text("modules.softdep"),
+        ))
+    }
+
+    fn parse(directory: &Path, dep: &str, alias: &str, builtin: &str, softdep: &str) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            modules: dep.lines().filter_map(dependency_line).collect(),
+            aliases: AliasTable::parse(alias),
+            builtin: builtin.lines().map(module_name).collect(),
+            soft: softdep.lines().filter_map(softdep_line).collect(),
+        }
+    }
+
+    /// The modules to load for `name`, which is a module's name or an alias; empty when it is built in or unknown.
+    #[must_use]
+    pub fn resolve(&self, name: &str) -> Vec<String> {
+        let module = normalise(name);
+        if self.builtin.contains(&module) {
+            Vec::new()
+        } else if self.modules.contains_key(&module) {
+            vec![module]
+        } else {
+            self.aliases.modules(name)
+        }
+    }
+
+    /// Whether `name` is a module or alias of this index, or built into the kernel.
+    #[must_use]
+    pub fn knows(&self, name: &str) -> bool {
+        self.builtin.contains(&normalise(name)) || !self.resolve(name).is_empty()
+    }
+
+    /// Where the file of a module is.
+    #[must_use]
+    pub fn file(&self, module: &str) -> Option<PathBuf> {
+        self.modules
+            .get(module)
+            .map(|m| self.directory.join(&m.file))
+    }
+
+    /// What must be loaded before a module, in the order of loading.
+    pub fn needs<'a>(&'a self, module: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.modules
+            .get(module)
+            .into_iter()
+            .flat_map(|m| m.needs.iter().rev())
+            .map(String::as_str)
+    }
+
+    /// What should be loaded before and after a module, if it can be.
+    #[must_use]
+    pub fn soft(&self, module: &str) -> (&[String], &[String]) {
+        self.soft
+            .get(module)
+            .map_or((&[], &[]), |soft| (&soft.before, &soft.after))
+    }
+}
+
+/// `kernel/fs/isofs/isofs.ko` is module `isofs`.
+fn module_name(path: &str) -> String {
+    let file = path.rsplit('/').next().unwrap_or(path);
+    normalise(file.split(".ko").next().unwrap_or(file))
+}
+
+/// `kernel/a.ko: kernel/b.ko kernel/c.ko`.
+fn dependency_line(line: &str) -> Option<(String, Module)> {
+    let (file, needs) = line.split_once(':')?;
+    let needs = needs.split_ascii_whitespace().map(module_name).collect();
+    Some((
+        module_name(file),
+        Module {
+            file: file.to_owned(),
+            needs,
+        },
+    ))
+}
+
+/// `softdep NAME pre: A B post: C`.
+fn softdep_line(line: &str) -> Option<(String, Soft)> {
+    let mut words = line.split_ascii_whitespace();
+    if words.next() != Some("softdep") {
+        return None;
+    }
+    let name = normalise(words.next()?);
+    let mut soft = Soft::default();
+    let mut list = None;
+    for word in words {
+        match (word, &mut list) {
+            ("pre:", _) => list = Some(true),
+            ("post:", _) => list = Some(false),
+            (module, Some(true)) => soft.before.push(module.to_owned()),
+            (module, Some(false)) => soft.after.push(module.to_owned()),
+            (_, None) => {}
+        }
+    }
+    Some((name, soft))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index() -> Index {
+        Index::parse(
+            Path::new("/m"),
+            "kernel/fs/ext4/ext4.ko: kernel/lib/crc16.ko kernel/fs/mbcache.ko kernel/fs/jbd2/jbd2.ko\n\
+             kernel/fs/jbd2/jbd2.ko:\nkernel/fs/mbcache.ko:\nkernel/lib/crc16.ko:\n\
+             kernel/drivers/usb/storage/usb-storage.ko: kernel/drivers/scsi/scsi_mod.ko\n",
+            "alias fs-ext4 ext4\nalias fs-ext3 ext4\n",
+            "kernel/fs/fuse/fuse.ko\nkernel/drivers/virtio/virtio-pci.ko\n",
+            "# comment\nsoftdep ext4 pre: crc32c post: unknown\n",
+        )
+    }
+
+    #[test]
+    fn names_and_aliases_resolve() {
+        for (name, want) in [
+            ("ext4", vec!["ext4"]),
+            ("fs-ext3", vec!["ext4"]),
+            ("usb-storage", vec!["usb_storage"]),
+            ("fuse", vec![]),
+            ("nothing", vec![]),
+        ] {
+            assert_eq!(index().resolve(name), want, "{name}");
+        }
+        assert_eq!(
+            ["virtio_pci", "fs-ext4", "nothing"].map(|name| index().knows(name)),
+            [true, true, false]
+        );
+    }
+
+    #[test]
+    fn what_a_module_needs_comes_farthest_first() {
+        let index = index();
+        assert_eq!(
+            index.needs("ext4").collect::<Vec<_>>(),
+            ["jbd2", "mbcache", "crc16"]
+        );
+        assert_eq!(index.needs("jbd2").collect::<Vec<_>>(), Vec::<&str>::new());
+        assert_eq!(
+            index.file("usb_storage"),
+            Some("/m/kernel/drivers/usb/storage/usb-storage.ko".into())
+        );
+        assert_eq!(
+            index.soft("ext4"),
+            (&["crc32c".to_owned()][..], &["unknown".to_owned()][..])
+        );
+    }
+}

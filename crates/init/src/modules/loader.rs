@@ -1,0 +1,158 @@
+//! Loading modules, from several threads at once.
+
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::fs::File;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use rustix::io::Errno;
+
+use super::{Index, Options};
+use crate::Error;
+
+/// Loads each module once, whatever needs it, with what it needs first.
+#[derive(Debug)]
+pub struct Loader {
+    index: Index,
+    options: Options,
+    states: Mutex<HashMap<String, State>>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Loading,
+    Loaded,
+    Failed,
+}
+
+/// Soft dependencies may go in circles; no real chain of them is this long.
+const MAX_SOFT_DEPTH: u32 = 4;
+
+impl Loader {
+    /// A loader for `index`.
+    #[must_use]
+    pub fn new(index: Index, options: Options) -> Self {
+        Self {
+            index,
+            options,
+            states: Mutex::default(),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// The modules that drive a device, without those that the command line excludes and those loaded already.
+    #[must_use]
+    pub fn wanted_for(&self, modalias: &str) -> Vec<String> {
+        let modules = self.index.resolve(modalias);
+        let states = self.states();
+        modules
+            .into_iter()
+            .filter(|module| !states.contains_key(module) && !self.options.excludes(module))
+            .collect()
+    }
+
+    /// Loads a module or everything behind an alias; what is built in or loaded already is fine.
+    ///
+    /// # Errors
+    /// When there is no such module, or the kernel refuses it.
+    pub fn load(&self, name: &str) -> Result<(), Error> {
+        self.load_with(name, "")
+    }
+
+    /// Like [`Loader::load`], with parameters besides those of the kernel command line.
+    ///
+    /// # Errors
+    /// When there is no such module, or the kernel refuses it.
+    pub fn load_with(&self, name: &str, parameters: &str) -> Result<(), Error> {
+        if !self.index.knows(name) {
+            return Err(Error::UnknownModule {
+                name: name.to_owned(),
+            });
+        }
+        self.index
+            .resolve(name)
+            .iter()
+            .try_for_each(|module| self.load_module(module, parameters, 0))
+    }
+
+    fn load_module(&self, module: &str, parameters: &str, depth: u32) -> Result<(), Error> {
+        if self.states().get(module) == Some(&State::Loaded) {
+            return Ok(());
+        }
+        let (before, after) = self.index.soft(module);
+        let soft = |modules: &[String]| {
+            for name in modules.iter().filter(|_| depth < MAX_SOFT_DEPTH) {
+                for module in self.index.resolve(name) {
+                    // Nothing depends on these: a failure is the kernel log's business.
+                    let _ = self.load_module(&module, "", depth + 1);
+                }
+            }
+        };
+        soft(before);
+        for needed in self.index.needs(module) {
+            self.load_one(needed, "")?;
+        }
+        self.load_one(module, parameters)?;
+        soft(after);
+        Ok(())
+    }
+
+    /// Loads one module whose needs are met. Several threads may want the same one: the first loads, the others wait.
+    fn load_one(&self, module: &str, parameters: &str) -> Result<(), Error> {
+        let mut states = self.states();
+        loop {
+            match states.get(module) {
+                Some(State::Loaded) => return Ok(()),
+                Some(State::Failed) => {
+                    return Err(Error::ModuleFailed {
+                        name: module.to_owned(),
+                    });
+                }
+                Some(State::Loading) => {
+                    states = self
+                        .changed
+                        .wait(states)
+                        .unwrap_or_else(PoisonError::into_inner)
+                }
+                None => break,
+            }
+        }
+        states.insert(module.to_owned(), State::Loading);
+        drop(states);
+        let result = self.insert(module, parameters);
+        let state = if result.is_ok() {
+            State::Loaded
+        } else {
+            State::Failed
+        };
+        self.states().insert(module.to_owned(), state);
+        self.changed.notify_all();
+        result
+    }
+
+    fn insert(&self, module: &str, parameters: &str) -> Result<(), Error> {
+        let path = self
+            .index
+            .file(module)
+            .ok_or_else(|| Error::UnknownModule {
+                name: module.to_owned(),
+            })?;
+        let file = File::open(&path).map_err(Error::io("open", &path))?;
+        let all = [self.options.parameters(module), parameters.to_owned()].join(" ");
+        let text = CString::new(all.trim()).map_err(|_| Error::UnknownModule {
+            name: module.to_owned(),
+        })?;
+        match rustix::system::finit_module(&file, &text, 0) {
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(errno) => Err(Error::LoadModule {
+                path,
+                source: errno.into(),
+            }),
+        }
+    }
+
+    fn states(&self) -> MutexGuard<'_, HashMap<String, State>> {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

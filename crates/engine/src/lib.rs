@@ -1,1 +1,68 @@
-//! (filled by its first code)
+//! System Docker: containers and everything that belongs to them.
+//!
+//! [`Engine`] is the whole interface; the API server (`coracle-api`) only parses requests, calls it, and renders what it
+//! gives. The files here hold one subject each: what is kept (`record`, `disk`, `table`, `volumes`), how a container
+//! comes to run (`create`, `prepare`, `spec`, `start`), what serves it while it does (`stdio`, `pump`, `streams`,
+//! `logs`, `exec`), and how it ends (`supervise`, `stop`, `remove`, `restart`, `restore`).
+
+mod attach;
+mod cgroup;
+mod console;
+mod container;
+mod create;
+pub mod detach;
+mod disk;
+mod engine;
+mod error;
+mod events;
+mod exec;
+mod id;
+mod image_defaults;
+mod listen;
+mod log_options;
+mod logs;
+mod mounts;
+mod names;
+mod namespaces;
+mod network_files;
+mod prepare;
+mod pump;
+mod reaper;
+mod record;
+mod remove;
+mod resources;
+mod restart;
+mod restore;
+mod rootfs;
+mod scoped;
+mod security;
+mod signals;
+mod spec;
+mod start;
+mod stdio;
+mod stop;
+mod streams;
+mod supervise;
+mod table;
+mod task;
+pub mod time;
+mod user;
+mod volume_ops;
+mod volumes;
+mod wait;
+
+pub use attach::{AttachRequest, Attachment, LogStream};
+pub use container::Container;
+pub use create::{CreateRequest, Created};
+pub use engine::{Engine, Options};
+pub use error::{Error, Result};
+pub use events::{Event, EventFilter, Events, Kind};
+pub use exec::{Exec, ExecRequest};
+pub use id::short as short_id;
+pub use logs::{LogLine, LogQuery, Rotation, Tail};
+pub use reaper::{Child, Exit, Reaper};
+pub use record::{MountKind, MountPoint, Record, State, Status};
+pub use restart::Policy;
+pub use streams::{Input, Output, Stream};
+pub use volumes::{Volume, VolumeRequest};
+pub use wait::{Ended, WaitCondition, Waiter};

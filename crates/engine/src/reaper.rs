@@ -1,0 +1,213 @@
+//! The one place that waits for children (design rule 2).
+//!
+//! As PID 1, or as a subreaper, this process is the parent of helpers, of every container's first process and of
+//! whatever they leave behind. SIGCHLD wakes one task which collects everything that has ended. Who started or adopted a
+//! process gets its status through a channel; the others are discarded.
+//!
+//! A container's process is made by a helper, so its id is known only after the helper has reported it, and by then it
+//! may have ended. While an [`Expecting`] exists, statuses of unknown processes are therefore kept.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use coracle_sys::spawn::{Command, Launcher, Wait};
+use jiff::Timestamp;
+use rustix::process::{Pid, WaitOptions, WaitStatus, set_child_subreaper, wait};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+/// How and when a process ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Exit {
+    /// What `waitpid(2)` said.
+    pub status: WaitStatus,
+    /// When the reaper saw it.
+    pub at: Timestamp,
+}
+
+impl Exit {
+    /// The exit code as shells and Docker count: 128 plus the number of the signal that killed the process.
+    pub fn code(&self) -> i64 {
+        match (self.status.exit_status(), self.status.terminating_signal()) {
+            (Some(code), _) => i64::from(code),
+            (None, Some(number)) => 128 + i64::from(number),
+            (None, None) => 255,
+        }
+    }
+}
+
+/// A process that will end some day.
+#[derive(Debug)]
+pub struct Child {
+    /// Its id. It cannot be reused before `exit` has a value.
+    pub pid: Pid,
+    /// Gets the status.
+    pub exit: oneshot::Receiver<Exit>,
+}
+
+/// Owner of SIGCHLD and of the table of children.
+#[derive(Debug, Default)]
+pub struct Reaper {
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    waiting: HashMap<i32, oneshot::Sender<Exit>>,
+    /// Statuses of processes nobody has asked for yet.
+    early: HashMap<i32, Exit>,
+    /// How many [`Expecting`] there are.
+    expecting: usize,
+}
+
+impl Reaper {
+    /// Takes over the children of this process. There can be only one reaper in a process.
+    ///
+    /// # Errors
+    /// When the process cannot become a subreaper, or the signal cannot be caught.
+    pub fn start() -> io::Result<Arc<Self>> {
+        set_child_subreaper(Some(rustix::process::getpid()))?;
+        let mut child_ended = signal(SignalKind::child())?;
+        let reaper = Arc::new(Self::default());
+        let collector = Arc::clone(&reaper);
+        tokio::spawn(async move {
+            loop {
+                collector.collect();
+                if child_ended.recv().await.is_none() {
+                    return;
+                }
+            }
+        });
+        Ok(reaper)
+    }
+
+    /// Starts a process.
+    ///
+    /// # Errors
+    /// Those of `posix_spawn(3)`.
+    pub fn spawn(&self, command: &Command) -> io::Result<Child> {
+        // Held during the spawn, so that the status cannot be collected before the process is in the table.
+        let mut table = self.table();
+        let pid = command.spawn()?;
+        let (sender, exit) = oneshot::channel();
+        table.waiting.insert(pid.as_raw_nonzero().get(), sender);
+        Ok(Child { pid, exit })
+    }
+
+    /// Makes the reaper keep the statuses of unknown processes until the result is dropped.
+    pub fn expect(self: &Arc<Self>) -> Expecting {
+        self.table().expecting += 1;
+        Expecting(Arc::clone(self))
+    }
+
+    fn collect(&self) {
+        let mut table = self.table();
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+            let exit = Exit {
+                status,
+                at: Timestamp::now(),
+            };
+            let pid = pid.as_raw_nonzero().get();
+            match table.waiting.remove(&pid) {
+                // The receiver may have lost interest.
+                Some(sender) => drop(sender.send(exit)),
+                None if table.expecting > 0 => drop(table.early.insert(pid, exit)),
+                None => {}
+            }
+        }
+    }
+
+    fn table(&self) -> std::sync::MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// While this exists, no status of a process that a helper left behind is lost.
+#[derive(Debug)]
+pub struct Expecting(Arc<Reaper>);
+
+impl Expecting {
+    /// Registers a process that became our child because its parent, a helper, ended.
+    pub fn adopt(&self, pid: Pid) -> Child {
+        let mut table = self.0.table();
+        let (sender, exit) = oneshot::channel();
+        let raw = pid.as_raw_nonzero().get();
+        match table.early.remove(&raw) {
+            // The receiver is in hand: this cannot fail.
+            Some(early) => drop(sender.send(early)),
+            None => drop(table.waiting.insert(raw, sender)),
+        }
+        Child { pid, exit }
+    }
+}
+
+impl Drop for Expecting {
+    fn drop(&mut self) {
+        let mut table = self.0.table();
+        table.expecting -= 1;
+        if table.expecting == 0 {
+            table.early = HashMap::new();
+        }
+    }
+}
+
+impl Launcher for Reaper {
+    fn launch(&self, command: &Command) -> io::Result<Wait> {
+        let child = self.spawn(command)?;
+        Ok(Box::new(move || {
+            let exit = child
+                .exit
+                .blocking_recv()
+                .map_err(|_| io::Error::other("the reaper has ended"))?;
+            Ok(exit.status)
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        Command::new("/bin/sh").arg("-c").arg(script)
+    }
+
+    // One test, because a process has one reaper.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn statuses_reach_their_owners_and_early_ones_are_kept() {
+        let reaper = Reaper::start().unwrap();
+        let children: Vec<_> = (0..20)
+            .map(|code| reaper.spawn(&shell(&format!("exit {code}"))).unwrap())
+            .collect();
+        for (code, child) in children.into_iter().enumerate() {
+            assert_eq!(child.exit.await.unwrap().code(), code as i64);
+        }
+        let killed = reaper.spawn(&shell("kill -9 $$")).unwrap();
+        assert_eq!(killed.exit.await.unwrap().code(), 137);
+
+        // The shell leaves a grandchild behind, which ends at once; its id is in a file.
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let script = format!(
+            "sh -c 'echo $$ >{0}.new; mv {0}.new {0}; exit 5' &",
+            file.path().display()
+        );
+        let expecting = reaper.expect();
+        reaper.spawn(&shell(&script)).unwrap().exit.await.unwrap();
+        let pid = loop {
+            let text = std::fs::read_to_string(file.path()).unwrap();
+            match text.trim().parse().ok().and_then(Pid::from_raw) {
+                Some(pid) => break pid,
+                None => tokio::task::yield_now().await,
+            }
+        };
+        let orphan = expecting.adopt(pid);
+        assert_eq!(orphan.exit.await.unwrap().code(), 5);
+        drop(expecting);
+        assert!(reaper.table().early.is_empty());
+
+        let wait = reaper.launch(&shell("exit 3")).unwrap();
+        let status = tokio::task::spawn_blocking(wait).await.unwrap().unwrap();
+        assert_eq!(status.exit_status(), Some(3));
+    }
+}

@@ -1,0 +1,242 @@
+//! Volumes of the local driver: directories that outlive containers.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::disk::{self, Durability};
+use crate::error::{Doing, Error, Result};
+use crate::{id, time};
+
+/// Label of volumes that were made for one container.
+pub const ANONYMOUS_LABEL: &str = "com.docker.volume.anonymous";
+
+/// One volume.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub struct Volume {
+    /// Its name.
+    pub name: String,
+    /// RFC 3339.
+    pub created: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Where its files are.
+    #[serde(skip)]
+    pub data: PathBuf,
+}
+
+impl Volume {
+    /// Whether it was made for one container.
+    pub fn is_anonymous(&self) -> bool {
+        self.labels.contains_key(ANONYMOUS_LABEL)
+    }
+}
+
+/// What a client asks for.
+#[derive(Clone, Debug, Default)]
+pub struct VolumeRequest {
+    /// Empty: one is made up.
+    pub name: String,
+    /// Empty or `local`.
+    pub driver: String,
+    /// Options of the driver.
+    pub options: BTreeMap<String, String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// All volumes, kept under `<root>/volumes/<name>/{volume.json,_data}`.
+#[derive(Debug)]
+pub struct Volumes {
+    dir: PathBuf,
+    table: Mutex<BTreeMap<String, Volume>>,
+}
+
+impl Volumes {
+    /// Reads the volumes under `dir`. One whose file is damaged keeps its data and loses its labels.
+    ///
+    /// # Errors
+    /// When the directory cannot be made or listed.
+    pub fn open(dir: PathBuf) -> Result<Self> {
+        fs::create_dir_all(&dir).doing(|| format!("make {}", dir.display()))?;
+        let mut table = BTreeMap::new();
+        for entry in fs::read_dir(&dir)
+            .doing(|| format!("list {}", dir.display()))?
+            .flatten()
+        {
+            let Ok(name) = entry.file_name().into_string() else {
+                continue;
+            };
+            let data = entry.path().join("_data");
+            if !data.is_dir() {
+                continue;
+            }
+            let file = entry.path().join("volume.json");
+            let volume = disk::read_json::<Volume>(&file).unwrap_or_else(|error| {
+                tracing::warn!("volume {name}: {error}");
+                Volume {
+                    created: time::now(),
+                    ..Volume::default()
+                }
+            });
+            table.insert(
+                name.clone(),
+                Volume {
+                    name,
+                    data,
+                    ..volume
+                },
+            );
+        }
+        Ok(Self {
+            dir,
+            table: Mutex::new(table),
+        })
+    }
+
+    /// The volume with this name, made if there is none; tells whether it was made.
+    ///
+    /// # Errors
+    /// Docker's texts for a bad name, another driver, or options.
+    pub fn create(&self, request: VolumeRequest) -> Result<(Volume, bool)> {
+        if !matches!(request.driver.as_str(), "" | "local") {
+            return Err(Error::Invalid(format!(
+                "error looking up volume plugin {0}: plugin \"{0}\" not found",
+                request.driver
+            )));
+        }
+        if let Some(option) = request.options.keys().next() {
+            return Err(Error::Invalid(format!(
+                "create {}: invalid option: \"{option}\"",
+                request.name
+            )));
+        }
+        let name = if request.name.is_empty() {
+            id::generate()
+        } else {
+            request.name
+        };
+        if !valid_name(&name) {
+            return Err(Error::Invalid(format!(
+                "create {name}: \"{name}\" includes invalid characters for a local volume name, only \
+                 \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path"
+            )));
+        }
+        let mut table = self.table();
+        if let Some(volume) = table.get(&name) {
+            return Ok((volume.clone(), false));
+        }
+        let dir = self.dir.join(&name);
+        let data = dir.join("_data");
+        fs::create_dir_all(&data).doing(|| format!("make {}", data.display()))?;
+        let volume = Volume {
+            name: name.clone(),
+            created: time::now(),
+            labels: request.labels,
+            data,
+        };
+        disk::write_json(&dir.join("volume.json"), &volume, Durability::Ordered)?;
+        table.insert(name, volume.clone());
+        Ok((volume, true))
+    }
+
+    /// The volume with this name.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchVolume`].
+    pub fn get(&self, name: &str) -> Result<Volume> {
+        self.table()
+            .get(name)
+            .cloned()
+            .ok_or_else(|| Error::NoSuchVolume(name.to_owned()))
+    }
+
+    /// Every volume, by name.
+    pub fn list(&self) -> Vec<Volume> {
+        self.table().values().cloned().collect()
+    }
+
+    /// Deletes a volume and its files; the caller has checked that nothing uses it. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchVolume`], or when files cannot be deleted.
+    pub fn remove(&self, name: &str) -> Result<()> {
+        let mut table = self.table();
+        if !table.contains_key(name) {
+            return Err(Error::NoSuchVolume(name.to_owned()));
+        }
+        let dir = self.dir.join(name);
+        fs::remove_dir_all(&dir).doing(|| format!("remove {}", dir.display()))?;
+        table.remove(name);
+        Ok(())
+    }
+
+    fn table(&self) -> MutexGuard<'_, BTreeMap<String, Volume>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Docker's rule for names of local volumes: at least two characters of `[a-zA-Z0-9_.-]`, the first alphanumeric.
+pub fn valid_name(name: &str) -> bool {
+    crate::names::valid(name) && !name.starts_with('/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn volumes_survive_the_engine() {
+        let dir = tempfile::tempdir().unwrap();
+        let volumes = Volumes::open(dir.path().join("volumes")).unwrap();
+        let request = VolumeRequest {
+            name: "data".into(),
+            labels: [("a".to_owned(), "b".to_owned())].into(),
+            ..VolumeRequest::default()
+        };
+        let (made, new) = volumes.create(request.clone()).unwrap();
+        assert!(new && made.data.is_dir());
+        assert_eq!(volumes.create(request).unwrap(), (made.clone(), false));
+        let (anonymous, _) = volumes.create(VolumeRequest::default()).unwrap();
+        let again = Volumes::open(dir.path().join("volumes")).unwrap();
+        assert_eq!(again.get("data").unwrap(), made);
+        assert_eq!(again.list().len(), 2);
+        again.remove(&anonymous.name).unwrap();
+        assert_eq!(
+            again.get(&anonymous.name).unwrap_err().to_string(),
+            format!("get {}: no such volume", anonymous.name)
+        );
+    }
+
+    #[test]
+    fn bad_requests_are_refused_in_dockers_words() {
+        let dir = tempfile::tempdir().unwrap();
+        let volumes = Volumes::open(dir.path().to_owned()).unwrap();
+        let driver = VolumeRequest {
+            driver: "nfs".into(),
+            ..VolumeRequest::default()
+        };
+        assert_eq!(
+            volumes.create(driver).unwrap_err().to_string(),
+            "error looking up volume plugin nfs: plugin \"nfs\" not found"
+        );
+        for name in ["a/b", "..", "-x", "x"] {
+            let request = VolumeRequest {
+                name: name.into(),
+                ..VolumeRequest::default()
+            };
+            assert!(
+                volumes
+                    .create(request)
+                    .unwrap_err()
+                    .to_string()
+                    .contains("includes invalid characters"),
+                "{name}"
+            );
+        }
+    }
+}

@@ -59,6 +59,7 @@ impl StateDir {
             "ports",
             "qmp.sock",
             "serial.sock",
+            "serial2.sock",
             "ssh.sock",
             "serial.log",
             "qemu.log",

@@ -6,12 +6,9 @@ use std::path::PathBuf;
 /// Errors of the image store. The status that the API answers with: [`Error::status`].
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The text is no image reference.
-    #[error("invalid reference format{}", reason.map(|r| format!(": {r}")).unwrap_or_default())]
-    InvalidReference {
-        /// What is wrong, when it is more than the grammar.
-        reason: Option<&'static str>,
-    },
+    /// The text is no image reference; the message is complete.
+    #[error("{0}")]
+    InvalidReference(String),
     /// No image has this name or id.
     #[error("No such image: {0}")]
     NotFound(String),
@@ -48,22 +45,22 @@ impl Error {
     /// The HTTP status that the Docker API gives for it.
     pub fn status(&self) -> u16 {
         match self {
-            Self::InvalidReference { .. } | Self::Ambiguous(_) => 400,
+            Self::InvalidReference(_) | Self::Ambiguous(_) => 400,
             Self::NotFound(_) => 404,
             Self::Conflict(_) => 409,
             Self::Archive(_) | Self::Io { .. } | Self::Malformed { .. } => 500,
         }
     }
 
-    pub(crate) fn io(
+    pub(crate) fn io<E: Into<io::Error>>(
         action: &'static str,
         path: impl Into<PathBuf>,
-    ) -> impl FnOnce(io::Error) -> Self {
+    ) -> impl FnOnce(E) -> Self {
         let path = path.into();
         move |source| Self::Io {
             action,
             path,
-            source,
+            source: source.into(),
         }
     }
 }

@@ -4,9 +4,11 @@
 //! `coracle unpack …` ([`unpack::main`]), which [`Store`] starts through a [`coracle_sys::spawn::Launcher`].
 
 pub mod bundle;
+mod compression;
 pub mod config;
 mod digest;
 mod error;
+mod files;
 mod image;
 pub mod reference;
 mod store;

@@ -1,48 +1,34 @@
 //! The image store: the bundled images, and the writable ones under `/var/lib/system-docker`.
 
-use std::io::Write;
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+mod catalogue;
+mod load;
+mod open;
+mod remove;
 
-use coracle_sys::spawn::Launcher;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use self::catalogue::Catalogue;
 use crate::digest::Digest;
 use crate::error::Error;
+use crate::files::{Layout, write_atomically};
 use crate::image::Image;
 use crate::reference::Reference;
 
+pub use self::load::Loaded;
+pub use self::remove::{ImageUse, Removed};
+
 /// Where images are. One per process, shared; methods may block on the disk, so call them from a blocking thread.
+///
+/// Names of the writable store hide equal names of bundled images; taken away, the bundled image has its name again.
 #[derive(Debug)]
 pub struct Store {
-    bundled: Option<PathBuf>,
-    root: PathBuf,
-}
-
-/// A container that was made from an image, for [`Store::remove`].
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct ImageUse {
-    /// The container's id.
-    pub container: String,
-    /// Whether it runs.
-    pub running: bool,
-}
-
-/// One line of the answer to `docker rmi`.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Removed {
-    /// A name was taken away: familiar form.
-    Untagged(String),
-    /// An image (its id) or one of its layers was deleted.
-    Deleted(Digest),
-}
-
-/// What [`Store::load`] found in an archive.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Loaded {
-    /// An image that the archive names: familiar form.
-    Name(String, Digest),
-    /// An image without a name.
-    Id(Digest),
+    layout: Layout,
+    catalogue: Mutex<Catalogue>,
+    /// Held while files of the store change, which may take long: the catalogue stays readable meanwhile.
+    changes: Mutex<()>,
+    problems: Vec<String>,
 }
 
 impl Store {
@@ -52,13 +38,30 @@ impl Store {
     /// # Errors
     /// When an index is unreadable or malformed, or `root` is not writable.
     pub fn open(bundled: Option<PathBuf>, root: PathBuf) -> Result<Self, Error> {
-        Ok(Self { bundled, root })
+        let layout = Layout::new(root);
+        let (catalogue, problems) = open::open(bundled.as_deref(), &layout)?;
+        Ok(Self {
+            layout,
+            catalogue: Mutex::new(catalogue),
+            changes: Mutex::new(()),
+            problems,
+        })
+    }
+
+    /// Images that were found damaged when the store was opened and are left out, as sentences for the log.
+    pub fn problems(&self) -> &[String] {
+        &self.problems
     }
 
     /// Every image, newest first.
     pub fn list(&self) -> Vec<Image> {
-        let _ = (&self.bundled, &self.root);
-        unimplemented!()
+        let catalogue = self.catalogue();
+        let mut images: Vec<_> = catalogue
+            .ids()
+            .filter_map(|id| catalogue.image(id))
+            .collect();
+        images.sort_by(|a, b| (&b.config.created, &b.id).cmp(&(&a.config.created, &a.id)));
+        images
     }
 
     /// The image with a name (default tag `latest`), a digest, or an id that may be shortened.
@@ -66,8 +69,11 @@ impl Store {
     /// # Errors
     /// [`Error::NotFound`], [`Error::Ambiguous`], [`Error::InvalidReference`].
     pub fn get(&self, name: &str) -> Result<Image, Error> {
-        let _ = name;
-        unimplemented!()
+        let catalogue = self.catalogue();
+        let found = catalogue.resolve(name)?;
+        catalogue
+            .image(&found.id)
+            .ok_or_else(|| Error::NotFound(name.to_owned()))
     }
 
     /// Gives an image a further name; the name is taken from another image that may have it.
@@ -75,46 +81,70 @@ impl Store {
     /// # Errors
     /// As [`Store::get`]; [`Error::InvalidReference`] when `target` has a digest.
     pub fn tag(&self, source: &str, target: &Reference) -> Result<Image, Error> {
-        let _ = (source, target);
-        unimplemented!()
+        if target.digest.is_some() {
+            let message = "refusing to create a tag with a digest reference";
+            return Err(Error::InvalidReference(message.to_owned()));
+        }
+        let _changing = lock(&self.changes);
+        let id = self.catalogue().resolve(source)?.id;
+        let name = target.clone().with_default_tag().to_string();
+        self.change_names(|names| {
+            names.insert(name, id.clone());
+        })?;
+        self.get(&id.to_string())
     }
 
-    /// Removes a name, or an image with its last name, as `docker rmi` does. `uses` are the containers made from it.
+    /// Removes layers that no image has: call it when a container is gone whose image was deleted by force.
+    ///
+    /// `in_use` are the layers of containers whose image is gone.
     ///
     /// # Errors
-    /// [`Error::Conflict`] in Docker's words, and for bundled images.
-    pub fn remove(
-        &self,
-        name: &str,
-        force: bool,
-        uses: &[ImageUse],
-    ) -> Result<Vec<Removed>, Error> {
-        let _ = (name, force, uses);
-        unimplemented!()
+    /// When one cannot be removed.
+    pub fn prune_layers(&self, in_use: &[PathBuf]) -> Result<(), Error> {
+        let _changing = lock(&self.changes);
+        let wanted = self.catalogue().layers();
+        let directory = self.layout.layers();
+        for entry in fs::read_dir(&directory).map_err(Error::io("read", &directory))? {
+            let path = entry.map_err(Error::io("read", &directory))?.path();
+            let tree = Layout::tree(&path);
+            if !wanted.contains(&tree) && !in_use.contains(&tree) {
+                delete(&path)?;
+            }
+        }
+        Ok(())
     }
 
-    /// Loads the images of a `docker save` archive, which may be compressed, from `input` (a pipe or a file).
-    ///
-    /// `progress` gets each layer's digest as it is unpacked.
-    ///
-    /// # Errors
-    /// [`Error::Archive`] says what is wrong with the archive; then nothing was added.
-    pub fn load(
-        &self,
-        input: OwnedFd,
-        launcher: &dyn Launcher,
-        progress: &mut dyn FnMut(&Digest),
-    ) -> Result<Vec<Loaded>, Error> {
-        let _ = (input, launcher, progress);
-        unimplemented!()
+    /// Changes the names, on disk first. `changes` must be held.
+    fn change_names(&self, change: impl FnOnce(&mut catalogue::Names)) -> Result<(), Error> {
+        let mut names = self.catalogue().names().clone();
+        change(&mut names);
+        write_atomically(&self.layout.repositories(), &open::render_names(&names))?;
+        self.catalogue().set_names(names);
+        Ok(())
     }
 
-    /// Writes images (names or ids) as a `docker save` archive.
-    ///
-    /// # Errors
-    /// As [`Store::get`], or when writing fails.
-    pub fn save(&self, names: &[String], output: &mut dyn Write) -> Result<(), Error> {
-        let _ = (names, output);
-        unimplemented!()
+    fn catalogue(&self) -> MutexGuard<'_, Catalogue> {
+        lock(&self.catalogue)
     }
+}
+
+/// The data behind these locks is replaced whole, so a panic elsewhere cannot have left it half-changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Deletes a directory of the store; interrupted, the rest goes when the store is next opened.
+fn delete(path: &Path) -> Result<(), Error> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let hidden = path.with_file_name(format!(".deleted-{name}"));
+    match fs::rename(path, &hidden) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(Error::io("remove", path))?,
+    }
+    fs::remove_dir_all(&hidden).map_err(Error::io("remove", hidden))
+}
+
+/// An image as the API names it in messages.
+fn short(id: &Digest) -> &str {
+    id.short()
 }

@@ -1,0 +1,117 @@
+//! Where the writable store keeps what, and how it writes.
+//!
+//! ```text
+//! images/<hex>.json          an image's configuration, as it was loaded
+//! images/repositories.json   names → image ids
+//! layers/<hex of diff id>/   a layer: diff/ is its tree, size the bytes of its files
+//! layers/.*                  in the making, or being deleted
+//! ```
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use crate::digest::Digest;
+use crate::error::Error;
+
+/// Paths of a writable store.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub fn images(&self) -> PathBuf {
+        self.root.join("images")
+    }
+
+    pub fn layers(&self) -> PathBuf {
+        self.root.join("layers")
+    }
+
+    pub fn repositories(&self) -> PathBuf {
+        self.images().join("repositories.json")
+    }
+
+    pub fn config(&self, id: &Digest) -> PathBuf {
+        self.images().join(format!("{}.json", id.hex()))
+    }
+
+    pub fn layer(&self, diff_id: &Digest) -> PathBuf {
+        self.layers().join(diff_id.hex())
+    }
+
+    /// The tree of a layer's directory.
+    pub fn tree(layer: &Path) -> PathBuf {
+        layer.join("diff")
+    }
+
+    /// The file with the bytes of a layer's files.
+    pub fn size(layer: &Path) -> PathBuf {
+        layer.join("size")
+    }
+}
+
+/// Writes a file so that after a crash either the old or the new content is there.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = path.with_file_name(format!(".{name}-{}", std::process::id()));
+    let written = File::create(&temporary).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    written.map_err(Error::io("write", &temporary))?;
+    fs::rename(&temporary, path).map_err(Error::io("replace", path))?;
+    let parent = path.parent().unwrap_or(Path::new("."));
+    File::open(parent)
+        .and_then(|directory| directory.sync_all())
+        .map_err(Error::io("sync", parent))
+}
+
+/// Removes what an interrupted change left in a directory: names that begin with a dot.
+pub fn remove_leftovers(directory: &Path) -> Result<(), Error> {
+    for entry in fs::read_dir(directory).map_err(Error::io("read", directory))? {
+        let entry = entry.map_err(Error::io("read", directory))?;
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            let path = entry.path();
+            let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            let removed = if is_directory {
+                fs::remove_dir_all(&path)
+            } else {
+                fs::remove_file(&path)
+            };
+            removed.map_err(Error::io("remove", path))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_replaced_whole_and_leftovers_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        write_atomically(&path, b"one").unwrap();
+        write_atomically(&path, b"two").unwrap();
+        fs::create_dir_all(dir.path().join(".layer-1/diff")).unwrap();
+        fs::write(dir.path().join(".x"), "").unwrap();
+        remove_leftovers(dir.path()).unwrap();
+        let names: Vec<_> = fs::read_dir(dir.path())
+            .unwrap()
+            .map(|e| e.unwrap().file_name())
+            .collect();
+        assert_eq!(names, ["f"]);
+        assert_eq!(fs::read(path).unwrap(), b"two");
+    }
+}

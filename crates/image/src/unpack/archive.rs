@@ -1,0 +1,117 @@
+//! `unpack load`: an image archive becomes layers and configurations of a store.
+
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Read};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use coracle_sys::spawn::{Command, Direct, Launcher as _};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::Message;
+use super::manifest::{self, Item, MANIFEST_FILE};
+use super::spool::{Spool, temporary};
+use crate::config::ImageConfig;
+use crate::digest::Digest;
+use crate::error::Error;
+use crate::files::{Layout, write_atomically};
+
+/// Loads the archive that `reader` gives into the store at `root`, telling stdout about it.
+///
+/// Layers and configurations are put in place one by one, each complete and checked; names are up to who asked.
+pub fn load(reader: impl Read, root: &Path) -> Result<(), Error> {
+    let layout = Layout::new(root);
+    let spool = Spool::read(reader, temporary(&layout.layers(), "load"))?;
+    if !spool.has(MANIFEST_FILE) {
+        let reason = if spool.has("oci-layout") {
+            "an OCI layout without manifest.json: save it with docker save"
+        } else {
+            "no manifest.json: this is not an image archive made by docker save"
+        };
+        return Err(Error::Archive(format!("invalid archive: {reason}")));
+    }
+    for item in manifest::parse(&spool.document(MANIFEST_FILE)?)? {
+        let (id, names) = load_image(&item, &spool, &layout)?;
+        tell(&Message::Image { id, names })?;
+    }
+    Ok(())
+}
+
+fn load_image(item: &Item, spool: &Spool, layout: &Layout) -> Result<(Digest, Vec<String>), Error> {
+    let names = item.names()?;
+    let bytes = spool.document(&item.config)?;
+    let id = Digest::of(&bytes);
+    if item.promised_id().is_some_and(|promised| promised != id) {
+        return Err(Error::Archive(format!(
+            "{} in the archive is damaged: its digest is {id}",
+            item.config
+        )));
+    }
+    let config: ImageConfig = serde_json::from_slice(&bytes)
+        .map_err(|error| Error::Archive(format!("{}: {error}", item.config)))?;
+    for (entry, diff_id) in item.layers(&config)? {
+        if !layout.layer(diff_id).exists() {
+            tell(&Message::Layer(diff_id.clone()))?;
+            load_layer(spool.open(entry)?, diff_id, layout)?;
+        }
+    }
+    write_atomically(&layout.config(&id), &bytes)?;
+    Ok((id, names))
+}
+
+/// Unpacks a layer beside its place, and moves it there when it is complete.
+fn load_layer(blob: File, diff_id: &Digest, layout: &Layout) -> Result<(), Error> {
+    let making = temporary(&layout.layers(), "layer");
+    // Of an earlier layer that failed.
+    let _ = fs::remove_dir_all(&making);
+    let tree = Layout::tree(&making);
+    fs::create_dir_all(&tree).map_err(Error::io("make", &tree))?;
+    fs::set_permissions(&tree, fs::Permissions::from_mode(0o755))
+        .map_err(Error::io("change", &tree))?;
+    let size = match confined(blob, &tree, diff_id) {
+        Ok(size) => size,
+        Err(error) => {
+            let _ = fs::remove_dir_all(&making);
+            return Err(error);
+        }
+    };
+    write_atomically(&Layout::size(&making), size.to_string().as_bytes())?;
+    let place = layout.layer(diff_id);
+    fs::rename(&making, &place).map_err(Error::io("put in place", place))
+}
+
+/// Runs `unpack layer` in a process of its own, which cannot leave `tree`; gives the bytes of its files.
+fn confined(blob: File, tree: &Path, diff_id: &Digest) -> Result<u64, Error> {
+    let start = |error: std::io::Error| {
+        Error::Archive(format!("cannot start the unpacking process: {error}"))
+    };
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| start(error.into()))?;
+    let command = Command::new("/proc/self/exe")
+        .arg0("coracle")
+        .args(["unpack", "layer", "--target"])
+        .arg(tree)
+        .args(["--diff-id".to_owned(), diff_id.to_string()])
+        .fd(blob, 0)
+        .fd(write, 1);
+    let wait = Direct.launch(&command).map_err(start)?;
+    drop(command);
+    let mut last = None;
+    for line in BufReader::new(File::from(read))
+        .lines()
+        .map_while(Result::ok)
+    {
+        last = serde_json::from_str(&line).ok();
+    }
+    let status = wait().map_err(start)?;
+    match last {
+        Some(Message::Size(size)) if status.exit_status() == Some(0) => Ok(size),
+        Some(Message::Error(message)) => Err(Error::Archive(message)),
+        _ => Err(Error::Archive(format!(
+            "the unpacking process of layer {diff_id} ended early ({status:?})"
+        ))),
+    }
+}
+
+fn tell(message: &Message) -> Result<(), Error> {
+    message.send().map_err(Error::io("write to", "stdout"))
+}

@@ -1,0 +1,179 @@
+//! `unpack layer`: one layer archive becomes a directory tree for overlayfs.
+
+use std::io::{self, Read};
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags, open};
+use sha2::{Digest as _, Sha256};
+use tar::{Archive, EntryType};
+
+use super::Message;
+use super::tree::{Metadata, Tree};
+use crate::compression;
+use crate::digest::Digest;
+use crate::error::Error;
+
+/// Unpacks stdin into `target`, whose file system root the process first makes its own.
+pub fn run(target: &Path, diff_id: &Digest) -> Result<(), Error> {
+    rustix::process::chroot(target).map_err(Error::io("change root to", target))?;
+    rustix::process::chdir("/").map_err(Error::io("change directory to", "/"))?;
+    // As the archive says, not less.
+    rustix::process::umask(Mode::empty());
+    let size = unpack(io::stdin().lock(), Path::new("/"), Some(diff_id))?;
+    Message::Size(size)
+        .send()
+        .map_err(Error::io("write to", "stdout"))
+}
+
+/// Unpacks a layer, compressed or not, into the directory `root`; gives the bytes of its files.
+///
+/// # Errors
+/// [`Error::Archive`] names the entry that is wrong, or both digests when the content is not that of `diff_id`.
+pub fn unpack(reader: impl Read, root: &Path, diff_id: Option<&Digest>) -> Result<u64, Error> {
+    let plain =
+        compression::decoder(reader).map_err(|error| Error::Archive(format!("layer: {error}")))?;
+    let mut hashed = Hashed {
+        reader: plain,
+        hasher: Sha256::new(),
+    };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = open(root, flags, Mode::empty()).map_err(Error::io("open", root))?;
+    let mut tree = Tree::new(root);
+    entries(&mut hashed, &mut tree)?;
+    // The digest is of the whole archive, with what follows its end mark.
+    io::copy(&mut hashed, &mut io::sink())
+        .map_err(|error| Error::Archive(format!("layer: {error}")))?;
+    let size = tree.finish()?;
+    let found = Digest::from_hasher(hashed.hasher);
+    match diff_id {
+        Some(expected) if *expected != found => Err(Error::Archive(format!(
+            "layer is damaged: its digest is {found}, expected {expected}"
+        ))),
+        _ => Ok(size),
+    }
+}
+
+fn entries(reader: impl Read, tree: &mut Tree) -> Result<(), Error> {
+    let damaged = |error: io::Error| Error::Archive(format!("layer: {error}"));
+    let mut archive = Archive::new(reader);
+    for entry in archive.entries().map_err(damaged)? {
+        let mut entry = entry.map_err(damaged)?;
+        let path = entry.path_bytes().into_owned();
+        add(&mut entry, &path, tree).map_err(|error| {
+            Error::Archive(format!(
+                "layer entry {}: {error}",
+                String::from_utf8_lossy(&path)
+            ))
+        })?;
+    }
+    Ok(())
+}
+
+fn add(entry: &mut tar::Entry<'_, impl Read>, path: &[u8], tree: &mut Tree) -> io::Result<()> {
+    let metadata = metadata(entry)?;
+    let link = entry.link_name_bytes().map(|name| name.into_owned());
+    let link = || {
+        link.as_deref()
+            .ok_or_else(|| io::Error::other("a link without target"))
+    };
+    let header = entry.header();
+    let device = || -> io::Result<u64> {
+        let major = header
+            .device_major()?
+            .ok_or_else(|| io::Error::other("a device without number"))?;
+        Ok(rustix::fs::makedev(
+            major,
+            header.device_minor()?.unwrap_or(0),
+        ))
+    };
+    match header.entry_type() {
+        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+            tree.file(path, &metadata, entry)
+        }
+        EntryType::Directory => tree.directory(path, &metadata),
+        EntryType::Symlink => tree.symlink(path, link()?, &metadata),
+        EntryType::Link => tree.hard_link(path, link()?),
+        EntryType::Char => tree.node(
+            path,
+            rustix::fs::FileType::CharacterDevice,
+            device()?,
+            &metadata,
+        ),
+        EntryType::Block => tree.node(
+            path,
+            rustix::fs::FileType::BlockDevice,
+            device()?,
+            &metadata,
+        ),
+        EntryType::Fifo => tree.node(path, rustix::fs::FileType::Fifo, 0, &metadata),
+        EntryType::XGlobalHeader => Ok(()),
+        other => Err(io::Error::other(format!(
+            "unknown type {:?}",
+            char::from(other.as_byte())
+        ))),
+    }
+}
+
+/// Owner, mode, time and extended attributes, from the header and its PAX extensions.
+fn metadata(entry: &mut tar::Entry<'_, impl Read>) -> io::Result<Metadata> {
+    let header = entry.header();
+    let number = |value: u64| {
+        u32::try_from(value).map_err(|_| io::Error::other(format!("owner {value} is too large")))
+    };
+    let mut metadata = Metadata {
+        uid: number(header.uid()?)?,
+        gid: number(header.gid()?)?,
+        mode: header.mode()? & 0o7777,
+        seconds: i64::try_from(header.mtime()?).unwrap_or(0),
+        nanoseconds: 0,
+        attributes: Vec::new(),
+    };
+    for extension in entry.pax_extensions()?.into_iter().flatten() {
+        let extension = extension.map_err(|_| {
+            io::Error::other("an extended header that is damaged or holds a newline")
+        })?;
+        let (key, value) = (extension.key_bytes(), extension.value_bytes());
+        if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
+            metadata.attributes.push((name.to_vec(), value.to_vec()));
+        } else if key == b"mtime"
+            && let Some((seconds, nanoseconds)) = time(value)
+        {
+            (metadata.seconds, metadata.nanoseconds) = (seconds, nanoseconds);
+        }
+    }
+    Ok(metadata)
+}
+
+/// Decimal seconds with an optional fraction (POSIX pax, "mtime").
+fn time(text: &[u8]) -> Option<(i64, u32)> {
+    let text = std::str::from_utf8(text).ok()?;
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let seconds: i64 = whole.parse().ok()?;
+    let digits: String = fraction
+        .chars()
+        .chain("000000000".chars())
+        .take(9)
+        .collect();
+    let nanoseconds: u32 = digits.parse().ok()?;
+    // Before 1970 the fraction counts backwards.
+    Some(match (whole.starts_with('-'), nanoseconds) {
+        (true, 1..) => (seconds - 1, 1_000_000_000 - nanoseconds),
+        _ => (seconds, nanoseconds),
+    })
+}
+
+struct Hashed<R> {
+    reader: R,
+    hasher: Sha256,
+}
+
+impl<R: Read> Read for Hashed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(buffer)?;
+        self.hasher.update(&buffer[..count]);
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests;

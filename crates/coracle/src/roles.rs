@@ -7,6 +7,7 @@ mod console;
 mod engine;
 mod log;
 mod netconf;
+mod user_docker;
 
 /// One thing that the binary can be.
 pub struct Role {
@@ -64,5 +65,17 @@ pub const ROLES: &[Role] = &[
         name: "recovery",
         run: console::recovery,
     },
-    // bodies of system containers: `wait-for-docker`, `system-cron`
+    Role {
+        name: "user-docker",
+        run: user_docker::supervise,
+    },
+    Role {
+        name: "user-docker-launch",
+        run: user_docker::launch,
+    },
+    Role {
+        name: "wait-for-docker",
+        run: user_docker::wait,
+    },
+    // bodies of system containers: `system-cron`
 ];

@@ -117,14 +117,15 @@ fn add(entry: &mut tar::Entry<'_, impl Read>, path: &[u8], tree: &mut Tree) -> i
 /// Owner, mode, time and extended attributes, from the header and its PAX extensions.
 fn metadata(entry: &mut tar::Entry<'_, impl Read>) -> io::Result<Metadata> {
     let header = entry.header();
-    let number = |value: u64| {
+    let fields = header.as_old();
+    let owner = |value: u64| {
         u32::try_from(value).map_err(|_| io::Error::other(format!("owner {value} is too large")))
     };
     let mut metadata = Metadata {
-        uid: number(header.uid()?)?,
-        gid: number(header.gid()?)?,
-        mode: header.mode()? & 0o7777,
-        seconds: i64::try_from(header.mtime()?).unwrap_or(0),
+        uid: owner(unless_blank(&fields.uid, || header.uid())?)?,
+        gid: owner(unless_blank(&fields.gid, || header.gid())?)?,
+        mode: unless_blank(&fields.mode, || header.mode())? & 0o7777,
+        seconds: i64::try_from(unless_blank(&fields.mtime, || header.mtime())?).unwrap_or(0),
         nanoseconds: 0,
         attributes: Vec::new(),
     };
@@ -142,6 +143,15 @@ fn metadata(entry: &mut tar::Entry<'_, impl Read>) -> io::Result<Metadata> {
         }
     }
     Ok(metadata)
+}
+
+/// A number of a header; left blank, as some writers do, it is 0.
+fn unless_blank<T: Default>(field: &[u8], value: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    if field.iter().all(|b| matches!(b, 0 | b' ')) {
+        Ok(T::default())
+    } else {
+        value()
+    }
 }
 
 /// Decimal seconds with an optional fraction (POSIX pax, "mtime").

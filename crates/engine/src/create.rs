@@ -21,7 +21,6 @@ use crate::mounts::{self, Sources};
 use crate::namespaces::{Mode, Modes};
 use crate::record::{MountKind, MountPoint, Record, State};
 use crate::restart::Policy;
-use crate::rootfs::Overlay;
 use crate::volumes::{ANONYMOUS_LABEL, VolumeRequest};
 use crate::{id, listen, log_options, names, resources, scoped, security, signals, spec, time};
 
@@ -97,6 +96,7 @@ impl Engine {
                     name: name.clone(),
                     created: time::now(),
                     image_id: image.id.to_string(),
+                    layers: image.layers.clone(),
                     config,
                     host_config,
                     networking,
@@ -201,10 +201,7 @@ impl Engine {
         if !points.iter().any(in_image) {
             return Ok(());
         }
-        let overlay = Overlay {
-            layers: self.overlay_layers(image),
-            writable: container.dir().to_owned(),
-        };
+        let overlay = self.overlay_of(container);
         let root = self.roots.acquire(container.id(), &overlay)?;
         let result = points.iter().try_for_each(|point| {
             let doing = || {
@@ -226,18 +223,6 @@ impl Engine {
         });
         self.roots.release(container.id());
         result
-    }
-
-    /// Directories for the overlay; an image without layers gets an empty one.
-    pub(crate) fn overlay_layers(&self, image: &Image) -> Vec<PathBuf> {
-        if !image.layers.is_empty() {
-            return image.layers.clone();
-        }
-        let empty = self.options.exec_root.join("empty");
-        if let Err(error) = fs::create_dir_all(&empty) {
-            tracing::warn!("make {}: {error}", empty.display());
-        }
-        vec![empty]
     }
 
     pub(crate) fn remove_anonymous(&self, points: &[MountPoint]) {

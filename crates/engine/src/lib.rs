@@ -18,6 +18,7 @@ mod events;
 mod exec;
 mod id;
 mod image_defaults;
+mod image_ops;
 mod listen;
 mod log_options;
 mod logs;

@@ -49,13 +49,17 @@ impl Engine {
             .container(&record.id, record.host_config.cgroup_parent.as_deref())
     }
 
-    /// The overlay of a container's own root.
-    pub(crate) fn overlay_of(&self, container: &Container) -> Result<Overlay> {
-        let image = self.images.get(&container.data().record.image_id)?;
-        Ok(Overlay {
-            layers: self.overlay_layers(&image),
-            writable: container.dir().to_owned(),
-        })
+    /// The overlay of a container's own root. An image without layers gets an empty one.
+    pub(crate) fn overlay_of(&self, container: &Container) -> Overlay {
+        let mut layers = container.data().record.layers.clone();
+        if layers.is_empty() {
+            let empty = self.options.exec_root.join("empty");
+            if let Err(error) = fs::create_dir_all(&empty) {
+                tracing::warn!("make {}: {error}", empty.display());
+            }
+            layers.push(empty);
+        }
+        Overlay { layers, writable: container.dir().to_owned() }
     }
 
     /// The container whose root `container` uses: itself, or the one that its label names.
@@ -76,7 +80,7 @@ impl Engine {
     pub(crate) fn prepare(&self, container: &Arc<Container>) -> Result<Prepared> {
         let record = container.data().record.clone();
         let owner = self.root_owner(container)?;
-        let root = self.roots.acquire(owner.id(), &self.overlay_of(&owner)?)?;
+        let root = self.roots.acquire(owner.id(), &self.overlay_of(&owner))?;
         let bundle = self.bundle(&record.id);
         let result = self.fill_bundle(container, &record, &root, &bundle);
         match result {

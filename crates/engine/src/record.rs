@@ -1,5 +1,7 @@
 //! What is kept on disk about a container: its configuration and its state.
 
+use std::path::PathBuf;
+
 use bollard_stubs::models::{ContainerConfig, HostConfig, Mount, NetworkingConfig};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +19,8 @@ pub struct Record {
     pub created: String,
     /// Digest of the image's configuration: `sha256:…`.
     pub image_id: String,
+    /// The image's layers, lowest first: the container outlives its image when that is deleted by force.
+    pub layers: Vec<PathBuf>,
     /// The image's and the client's configuration merged (API: `Config`).
     pub config: ContainerConfig,
     /// API: `HostConfig`, with Docker's defaults filled in.

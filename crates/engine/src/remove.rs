@@ -104,6 +104,8 @@ impl Engine {
             .unwrap_or_else(PoisonError::into_inner)
             .remove(container.id());
         self.forget_execs(container.id());
+        let (engine, image) = (Arc::clone(self), container.data().record.image_id.clone());
+        blocking(move || engine.prune_layers(&image)).await?;
         if volumes {
             let engine = Arc::clone(self);
             let points = container.data().record.mounts.clone();

@@ -1,0 +1,137 @@
+//! Images as clients see them: the store's operations with their events.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use coracle_image::{Digest, Image, ImageUse, Loaded, Reference, Removed};
+
+use crate::engine::{Engine, blocking};
+use crate::error::{Error, Result};
+use crate::events::Kind;
+
+impl Engine {
+    /// Every image, newest first.
+    ///
+    /// # Errors
+    /// Never, unless the store has failed.
+    pub async fn images(&self) -> Result<Vec<Image>> {
+        let store = Arc::clone(&self.images);
+        blocking(move || store.list()).await
+    }
+
+    /// The image with this name or id.
+    ///
+    /// # Errors
+    /// Docker's texts when there is none, or several.
+    pub async fn image(&self, name: &str) -> Result<Image> {
+        let (store, name) = (Arc::clone(&self.images), name.to_owned());
+        Ok(blocking(move || store.get(&name)).await??)
+    }
+
+    /// How many containers were made from an image.
+    pub fn image_users(&self, id: &str) -> usize {
+        self.all().iter().filter(|container| container.data().record.image_id == id).count()
+    }
+
+    /// Gives an image another name.
+    ///
+    /// # Errors
+    /// Docker's texts.
+    pub async fn tag_image(&self, source: &str, repository: &str, tag: &str) -> Result<()> {
+        let text = if tag.is_empty() { repository.to_owned() } else { format!("{repository}:{tag}") };
+        let target = Reference::parse(&text)?.with_default_tag();
+        let (store, source) = (Arc::clone(&self.images), source.to_owned());
+        let name = target.familiar();
+        let image = blocking(move || store.tag(&source, &target)).await??;
+        self.image_event("tag", &image.id.to_string(), &name);
+        Ok(())
+    }
+
+    /// Removes a name, or an image with its last name.
+    ///
+    /// # Errors
+    /// Docker's texts.
+    pub async fn remove_image(&self, name: &str, force: bool) -> Result<Vec<Removed>> {
+        let image = self.image(name).await?;
+        let id = image.id.to_string();
+        let uses: Vec<ImageUse> = self
+            .all()
+            .iter()
+            .map(|container| container.data())
+            .filter(|data| data.record.image_id == id)
+            .map(|data| ImageUse { container: data.record.id.clone(), running: data.state.status.is_active() })
+            .collect();
+        let (store, name) = (Arc::clone(&self.images), name.to_owned());
+        let removed = blocking(move || store.remove(&name, force, &uses)).await??;
+        for item in &removed {
+            match item {
+                Removed::Untagged(name) => self.image_event("untag", &id, name),
+                Removed::Deleted(digest) if *digest == image.id => self.image_event("delete", &id, &id),
+                Removed::Deleted(_) => {}
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Loads the images of an archive from a pipe; `progress` gets each layer as it is unpacked.
+    ///
+    /// # Errors
+    /// What is wrong with the archive.
+    pub async fn load_images(
+        &self,
+        input: OwnedFd,
+        mut progress: impl FnMut(&Digest) + Send + 'static,
+    ) -> Result<Vec<Loaded>> {
+        let (store, reaper) = (Arc::clone(&self.images), Arc::clone(&self.reaper));
+        let loaded = blocking(move || store.load(input, reaper.as_ref(), &mut progress)).await??;
+        for item in &loaded {
+            match item {
+                Loaded::Name { name, id, .. } => self.image_event("load", &id.to_string(), name),
+                Loaded::Id(id) => self.image_event("load", &id.to_string(), &id.to_string()),
+            }
+        }
+        Ok(loaded)
+    }
+
+    /// Removes the images that `accept` says yes to and no container uses. Gives what was removed, and the bytes.
+    ///
+    /// # Errors
+    /// When the store has failed; images that cannot be removed are skipped.
+    pub async fn prune_images(&self, accept: impl Fn(&Image) -> bool) -> Result<(Vec<Removed>, u64)> {
+        let (mut removed, mut bytes) = (Vec::new(), 0);
+        for image in self.images().await? {
+            let id = image.id.to_string();
+            if image.bundled || !accept(&image) || self.image_users(&id) > 0 {
+                continue;
+            }
+            match self.remove_image(&id, true).await {
+                Ok(items) => {
+                    removed.extend(items);
+                    bytes += image.size;
+                }
+                Err(Error::Image(coracle_image::Error::Conflict(_) | coracle_image::Error::NotFound(_))) => {}
+                Err(error) => tracing::warn!("prune image {id}: {error}"),
+            }
+        }
+        Ok((removed, bytes))
+    }
+
+    /// Deletes the layers of an image that was deleted while containers used it, after the last of them has gone.
+    pub(crate) fn prune_layers(&self, image_id: &str) {
+        if self.images.get(image_id).is_ok() {
+            return;
+        }
+        let in_use: Vec<PathBuf> =
+            self.all().iter().flat_map(|container| container.data().record.layers.clone()).collect();
+        if let Err(error) = self.images.prune_layers(&in_use) {
+            tracing::warn!("{error}");
+        }
+    }
+
+    fn image_event(&self, action: &str, id: &str, name: &str) {
+        let attributes = BTreeMap::from([("name".to_owned(), name.to_owned())]);
+        self.events.publish(Kind::Image, action, id, attributes);
+    }
+}

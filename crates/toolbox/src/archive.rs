@@ -29,6 +29,8 @@ pub struct Package {
     pub sha256: String,
     /// Path below the mirror.
     pub filename: String,
+    /// Names of the packages it depends on, the first of each alternative.
+    pub depends: Vec<String>,
 }
 
 /// A private apt state for one suite.
@@ -234,6 +236,11 @@ impl Archive {
             ),
         };
         let (sha256, filename) = (field("SHA256")?, field("Filename")?);
+        let depends = ["Pre-Depends", "Depends"]
+            .iter()
+            .filter_map(|key| fields.get(key))
+            .flat_map(|list| dependencies(list));
+        let depends = depends.collect();
         Ok(Package {
             suite: self.suite,
             name,
@@ -242,6 +249,7 @@ impl Archive {
             source_version,
             sha256,
             filename,
+            depends,
         })
     }
 
@@ -385,6 +393,14 @@ pub(crate) fn fields(stanza: &str) -> BTreeMap<&str, &str> {
         .collect()
 }
 
+/// `libc6 (>= 2.38), cron | anacron` → libc6, cron (Debian policy, 7.1)
+fn dependencies(list: &str) -> impl Iterator<Item = String> + '_ {
+    list.split(',')
+        .filter_map(|item| item.split(['(', '|', ':']).next())
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+}
+
 /// Runs a program of the host to its end and returns its standard output.
 pub(crate) fn run(
     command: &mut Command,
@@ -428,7 +444,7 @@ mod tests {
             state: "/s".into(),
             downloads: "/d".into(),
         };
-        let stanza = "Package: busybox-static\nSource: busybox (1:1.37.0-6)\nVersion: 1:1.37.0-6+b9\nDescription: tiny\n \
+        let stanza = "Package: busybox-static\nSource: busybox (1:1.37.0-6)\nVersion: 1:1.37.0-6+b9\nDepends: libc6 (>= 2.38), cron | anacron\nDescription: tiny\n \
                       Version: not this\nFilename: pool/b.deb\nSHA256: 598a3fd92bdafc34\n";
         let package = archive.parse(stanza).expect("a whole stanza");
         assert_eq!(
@@ -441,6 +457,7 @@ mod tests {
                 source_version: "1:1.37.0-6".into(),
                 sha256: "598a3fd92bdafc34".into(),
                 filename: "pool/b.deb".into(),
+                depends: vec!["libc6".into(), "cron".into()],
             }
         );
         assert_eq!(

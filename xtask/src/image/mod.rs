@@ -1,14 +1,152 @@
 //! `cargo xtask image`: Debian packages and our binary in, `dist/` out.
+//!
+//! Packages are unpacked, not installed: no maintainer script runs, nothing needs root, and the result depends on nothing but
+//! the packages and the folders of `images/`. What the scripts would have done is written down there as files and links, and
+//! the closure check finds what the explicit package lists forgot.
 
+mod binary;
+mod bundle;
+mod closure;
+mod cpio;
+mod definition;
+mod digest;
+mod erofs;
+mod initrd;
+mod kernel;
+mod layer;
+mod packages;
+mod system;
+mod tree;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
 use clap::Args;
+use coracle_toolbox::{Archive, Suite, Toolbox};
+
+use self::definition::{Defaults, Definition};
+use self::kernel::Kernel;
+use self::layer::Workshop;
+use self::packages::Packages;
+use crate::workspace;
 
 /// Options of `cargo xtask image`.
 #[derive(Debug, Args)]
-pub struct Image {}
+pub struct Image {
+    /// Fetch the package lists even if they are fresh.
+    #[arg(long)]
+    refresh: bool,
+    /// Use this static binary instead of building one.
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
+    /// Where the results go.
+    #[arg(long, value_name = "DIR", default_value_os_t = workspace::dist())]
+    output: PathBuf,
+}
 
 impl Image {
     /// Builds the image.
     pub fn run(self) -> anyhow::Result<()> {
-        anyhow::bail!("the image builder is not in this checkout yet")
+        let root = workspace::root();
+        let images = root.join("images");
+        let cache = workspace::cache();
+        let version = concat!("v", env!("CARGO_PKG_VERSION"));
+        fs::create_dir_all(&self.output)
+            .with_context(|| format!("cannot create {}", self.output.display()))?;
+
+        let binary = match &self.binary {
+            Some(path) => path.clone(),
+            None => binary::build(&root)?,
+        };
+        let binary: Arc<[u8]> = fs::read(&binary)
+            .with_context(|| format!("cannot read {}", binary.display()))?
+            .into();
+        let toolbox = Toolbox::open(&cache)?;
+
+        let defaults = Defaults::read(&images)?;
+        let definitions = defaults
+            .layers
+            .iter()
+            .map(|name| Ok((name.clone(), Definition::read(&images, name)?)))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let kernel_package = kernel_package(&cache, &images, self.refresh)?;
+        let mut wanted = BTreeSet::from([(Suite::Trixie, kernel_package.clone())]);
+        for (name, definition) in &definitions {
+            let list = definition
+                .wanted()
+                .with_context(|| format!("images/{name}/image.yml"))?;
+            wanted.extend(list.into_iter().map(|(suite, name, _)| (suite, name)));
+        }
+        let packages = Packages::fetch(&cache, self.refresh, &wanted)?;
+
+        let package = packages.get(Suite::Trixie, &kernel_package)?;
+        let kernel = Kernel::build(&images, &cache.join("kernel"), &toolbox, package, || {
+            packages.tree(package)
+        })?;
+
+        let layer_cache = cache.join("layers");
+        let workshop = Workshop {
+            images: &images,
+            cache: &layer_cache,
+            defaults: &defaults,
+            packages: &packages,
+            version,
+            iptables: None,
+        };
+        let mut layers = Vec::new();
+        for (name, definition) in &definitions {
+            let layer = workshop
+                .layer(name, definition, &layers)
+                .with_context(|| format!("cannot build layer {name} (images/{name})"))?;
+            layers.push(layer);
+        }
+
+        let mut system = system::tree(&images, &binary, &kernel, version)?;
+        let images: Vec<(Definition, usize)> = definitions
+            .into_iter()
+            .enumerate()
+            .map(|(at, (_, definition))| (definition, at))
+            .collect();
+        system.overlay("", bundle::tree(&images, &layers, version)?);
+        let uuid = erofs::write(&toolbox, &system, &self.output.join("system.erofs"))?;
+
+        let busybox = layers
+            .iter()
+            .find_map(|layer| layer.tree.content("usr/bin/busybox"));
+        let busybox =
+            busybox.context("no layer has usr/bin/busybox, which the initrd needs too")?;
+        let initrd = initrd::tree(&binary, busybox, &kernel, &uuid)?;
+        write(&self.output.join("initrd"), &initrd::pack(&initrd)?)?;
+        write(&self.output.join("vmlinuz"), &kernel.vmlinuz)?;
+        Ok(())
     }
+}
+
+/// Name of the newest kernel's own package: what Debian's metapackage depends on.
+fn kernel_package(cache: &Path, images: &Path, refresh: bool) -> anyhow::Result<String> {
+    let path = images.join("kernel/modules.yml");
+    let selection: kernel::Selection = definition::read_yaml(&path)?;
+    let archive = Archive::open(cache, Suite::Trixie, refresh)?;
+    let packages = archive.packages(&[&selection.package])?;
+    let name = packages
+        .iter()
+        .flat_map(|package| &package.depends)
+        .find(|name| name.starts_with("linux-image-"));
+    name.cloned().with_context(|| {
+        format!(
+            "{}: package {} depends on no linux-image-*",
+            path.display(),
+            selection.package
+        )
+    })
+}
+
+/// Writes a result whole or not at all.
+fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    let part = path.with_extension("part");
+    fs::write(&part, content).with_context(|| format!("cannot write {}", part.display()))?;
+    fs::rename(&part, path).with_context(|| format!("cannot move {}", part.display()))
 }

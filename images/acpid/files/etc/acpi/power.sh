@@ -1,0 +1,3 @@
+#!/bin/sh
+# The power button was pressed.
+exec /usr/sbin/poweroff

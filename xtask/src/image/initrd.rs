@@ -1,0 +1,72 @@
+//! The initrd: our binary as `/init`, the modules to find the root image, and a static busybox for the recovery shell.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+
+use super::cpio;
+use super::kernel::Kernel;
+use super::layer;
+use super::tree::{Entry, Tree};
+
+/// Compression level: the initrd is unpacked at every boot but made once.
+const LEVEL: i32 = 19;
+
+/// Directories that init expects to be there.
+const DIRECTORIES: &[&str] = &[
+    "dev", "etc", "mnt", "proc", "root", "run", "state", "sys", "tmp", "usr/bin", "usr/lib", "var",
+];
+
+/// Makes the initrd's tree.
+pub fn tree(
+    binary: &Arc<[u8]>,
+    busybox: &[u8],
+    kernel: &Kernel,
+    system_uuid: &str,
+) -> anyhow::Result<Tree> {
+    let mut tree = Tree::default();
+    for path in DIRECTORIES {
+        tree.insert(path, Entry::directory(0o755));
+    }
+    // The kernel opens its first console before init runs.
+    tree.insert(
+        "dev/console",
+        Entry {
+            kind: super::tree::Kind::CharDevice(5, 1),
+            ..Entry::file(Vec::new(), 0o600)
+        },
+    );
+    for (link, target) in [
+        ("bin", "usr/bin"),
+        ("sbin", "usr/bin"),
+        ("lib", "usr/lib"),
+        ("usr/sbin", "bin"),
+    ] {
+        tree.insert(link, Entry::symlink(target));
+    }
+    tree.insert("usr/bin/coracle", Entry::file(binary.clone(), 0o755));
+    tree.insert("init", Entry::symlink("/usr/bin/coracle"));
+    tree.insert("usr/bin/busybox", Entry::file(busybox.to_vec(), 0o755));
+    for applet in layer::applets(busybox)? {
+        let name = applet.rsplit('/').next().unwrap_or(&applet).to_owned();
+        tree.insert_missing(&format!("usr/bin/{name}"), Entry::symlink("busybox"));
+    }
+    tree.insert(
+        "etc/coracle/system.uuid",
+        Entry::file(format!("{system_uuid}\n").into_bytes(), 0o644),
+    );
+    tree.insert(
+        "etc/passwd",
+        Entry::file(b"root:x:0:0:root:/root:/bin/sh\n".to_vec(), 0o644),
+    );
+    tree.insert("etc/group", Entry::file(b"root:x:0:\n".to_vec(), 0o644));
+    tree.overlay("", kernel.initrd.clone());
+    Ok(tree)
+}
+
+/// Packs it.
+pub fn pack(tree: &Tree) -> anyhow::Result<Vec<u8>> {
+    let mut archive = Vec::new();
+    cpio::write(tree, &mut archive)?;
+    zstd::bulk::compress(&archive, LEVEL).context("cannot compress the initrd")
+}

@@ -1,0 +1,369 @@
+//! The kernel and the modules that Coracle ships, chosen by `images/kernel/modules.yml`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use coracle_toolbox::{Package, Toolbox};
+use serde::Deserialize;
+
+use super::definition;
+use super::digest::Digest;
+use super::tree::{Entry, Kind, Tree};
+
+const FORMAT: &str = "2";
+
+/// `images/kernel/modules.yml`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Selection {
+    /// Debian's kernel metapackage.
+    pub package: String,
+    /// Modules to find and mount the root: they go into the initrd as well.
+    pub initrd: BTreeMap<String, Vec<String>>,
+    /// All other modules: they are in `system.erofs` only.
+    pub system: BTreeMap<String, Vec<String>>,
+}
+
+/// A kernel and its chosen modules.
+#[derive(Debug)]
+pub struct Kernel {
+    /// `uname -r`
+    pub release: String,
+    /// The bootable image.
+    pub vmlinuz: Vec<u8>,
+    /// `usr/lib/modules/<release>` for `system.erofs`.
+    pub system: Tree,
+    /// The same for the initrd.
+    pub initrd: Tree,
+}
+
+impl Kernel {
+    /// Takes kernel and modules out of the package, or from the cache when neither it nor the selection changed.
+    pub fn build(
+        images: &Path,
+        cache: &Path,
+        toolbox: &Toolbox,
+        package: &Package,
+        read: impl FnOnce() -> anyhow::Result<Tree>,
+    ) -> anyhow::Result<Self> {
+        let path = images.join("kernel/modules.yml");
+        let selection: Selection = definition::read_yaml(&path)?;
+        let release = package
+            .name
+            .strip_prefix("linux-image-")
+            .context("the kernel's package is not called linux-image-*")?
+            .to_owned();
+        let mut key = Digest::default();
+        key.field(FORMAT)
+            .field(&package.sha256)
+            .field(fs::read(&path)?);
+        let dir = cache.join(format!("kernel-{:.16}", key.hex()));
+        if !dir.exists() {
+            let part = dir.with_extension("part");
+            if part.exists() {
+                fs::remove_dir_all(&part)?;
+            }
+            Source {
+                release: &release,
+                toolbox,
+                work: &part,
+                tree: read()?,
+            }
+            .build(&selection)
+            .with_context(|| path.display().to_string())?;
+            fs::rename(&part, &dir)?;
+        }
+        let tree =
+            |name: &str| -> anyhow::Result<Tree> { Tree::read_tar(&fs::read(dir.join(name))?[..]) };
+        Ok(Self {
+            vmlinuz: fs::read(dir.join("vmlinuz"))?,
+            system: tree("system.tar")?,
+            initrd: tree("initrd.tar")?,
+            release,
+        })
+    }
+}
+
+/// The unpacked package and a directory to work in.
+struct Source<'a> {
+    release: &'a str,
+    toolbox: &'a Toolbox,
+    work: &'a Path,
+    tree: Tree,
+}
+
+impl Source<'_> {
+    fn build(&self, selection: &Selection) -> anyhow::Result<()> {
+        let all = self.work.join("all");
+        self.unpack(&self.tree, &all)?;
+        self.depmod(&all)?;
+        let index = Index::read(&all.join("lib/modules").join(self.release))?;
+        let initrd = index.closure(&selection.initrd)?;
+        let mut system = index.closure(&selection.system)?;
+        system.extend(initrd.iter().cloned());
+        self.write_subset(&system, "system")?;
+        self.write_subset(&initrd, "initrd")?;
+        let vmlinuz = format!("boot/vmlinuz-{}", self.release);
+        fs::write(
+            self.work.join("vmlinuz"),
+            self.tree
+                .content(&vmlinuz)
+                .with_context(|| format!("the package has no {vmlinuz}"))?,
+        )?;
+        fs::remove_dir_all(all)?;
+        Ok(())
+    }
+
+    fn module_dir(&self) -> String {
+        format!("usr/lib/modules/{}", self.release)
+    }
+
+    /// Writes a tree's module directory where `depmod -b` looks for it.
+    fn unpack(&self, tree: &Tree, to: &Path) -> anyhow::Result<()> {
+        let prefix = self.module_dir();
+        let target = to.join("lib/modules").join(self.release);
+        fs::create_dir_all(&target)?;
+        for (path, entry) in tree.iter() {
+            let Some(path) = path
+                .strip_prefix(&prefix)
+                .and_then(|path| path.strip_prefix('/'))
+            else {
+                continue;
+            };
+            match &entry.kind {
+                Kind::Directory => fs::create_dir_all(target.join(path))?,
+                Kind::File(content) => fs::write(target.join(path), content)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn depmod(&self, root: &Path) -> anyhow::Result<()> {
+        let output = self
+            .toolbox
+            .command("depmod")?
+            .arg("-b")
+            .arg(root)
+            .arg(self.release)
+            .output()?;
+        if !output.status.success() {
+            bail!(
+                "depmod failed ({}): {}",
+                output.status,
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+        Ok(())
+    }
+
+    /// Writes `<name>.tar`: the modules, uncompressed, with indices that know only them.
+    fn write_subset(&self, modules: &BTreeSet<String>, name: &str) -> anyhow::Result<()> {
+        let prefix = self.module_dir();
+        let mut tree = Tree::default();
+        for module in modules {
+            let packed = self
+                .tree
+                .content(&format!("{prefix}/{module}"))
+                .with_context(|| format!("no module {module}"))?;
+            let path = module.strip_suffix(".xz").unwrap_or(module);
+            let mut content = Vec::new();
+            if path == module {
+                content.extend_from_slice(packed);
+            } else {
+                liblzma::read::XzDecoder::new(&packed[..])
+                    .read_to_end(&mut content)
+                    .with_context(|| module.clone())?;
+            }
+            tree.insert(&format!("{prefix}/{path}"), Entry::file(content, 0o644));
+        }
+        for file in [
+            "modules.builtin",
+            "modules.builtin.modinfo",
+            "modules.order",
+        ] {
+            let content = self
+                .tree
+                .content(&format!("{prefix}/{file}"))
+                .with_context(|| format!("no {file}"))?;
+            tree.insert(
+                &format!("{prefix}/{file}"),
+                Entry::file(content.clone(), 0o644),
+            );
+        }
+        let stage = self.work.join(name);
+        self.unpack(&tree, &stage)?;
+        self.depmod(&stage)?;
+        let indices = Tree::read_directory(&stage.join("lib/modules").join(self.release))?;
+        for (path, entry) in indices
+            .iter()
+            .filter(|(path, entry)| !path.contains('/') && entry.kind != Kind::Directory)
+        {
+            // Unpacking made ordinary files of all; only depmod's results are new.
+            tree.insert(&format!("{prefix}/{path}"), entry.clone());
+        }
+        tree.write_tar(fs::File::create(self.work.join(format!("{name}.tar")))?)?;
+        fs::remove_dir_all(stage)?;
+        Ok(())
+    }
+}
+
+/// What depmod knows about all modules of the package.
+#[derive(Debug, Default)]
+struct Index {
+    /// Path → paths it needs.
+    depends: BTreeMap<String, Vec<String>>,
+    /// Module name → path.
+    names: BTreeMap<String, String>,
+    /// Module name → names it wants loaded before or after itself.
+    soft: BTreeMap<String, Vec<String>>,
+    /// Names of modules that are built in.
+    builtin: BTreeSet<String>,
+}
+
+impl Index {
+    fn read(dir: &Path) -> anyhow::Result<Self> {
+        let text = |name: &str| {
+            fs::read_to_string(dir.join(name))
+                .with_context(|| format!("cannot read {name} of depmod"))
+        };
+        Ok(Self::parse(
+            &text("modules.dep")?,
+            &text("modules.softdep")?,
+            &text("modules.builtin")?,
+        ))
+    }
+
+    fn parse(dep: &str, softdep: &str, builtin: &str) -> Self {
+        let mut index = Self::default();
+        for (path, needs) in dep.lines().filter_map(|line| line.split_once(':')) {
+            index.names.insert(module_name(path), path.to_owned());
+            index.depends.insert(
+                path.to_owned(),
+                needs.split_whitespace().map(str::to_owned).collect(),
+            );
+        }
+        for line in softdep
+            .lines()
+            .filter_map(|line| line.strip_prefix("softdep "))
+        {
+            let mut words = line.split_whitespace();
+            let Some(name) = words.next() else { continue };
+            let wanted = words
+                .filter(|word| *word != "pre:" && *word != "post:")
+                .map(module_name);
+            index
+                .soft
+                .entry(module_name(name))
+                .or_default()
+                .extend(wanted);
+        }
+        index.builtin = builtin.lines().map(module_name).collect();
+        index
+    }
+
+    /// Every module that the groups name (by name, or by path pattern) and everything those need.
+    fn closure(&self, groups: &BTreeMap<String, Vec<String>>) -> anyhow::Result<BTreeSet<String>> {
+        let mut todo = Vec::new();
+        let mut unknown = Vec::new();
+        for (group, entries) in groups {
+            for entry in entries {
+                let before = todo.len();
+                if entry.contains('/') {
+                    let pattern = definition::pattern(entry)?;
+                    todo.extend(
+                        self.depends
+                            .keys()
+                            .filter(|path| pattern.is_match(bare(path)))
+                            .cloned(),
+                    );
+                } else if let Some(path) = self.names.get(&module_name(entry)) {
+                    todo.push(path.clone());
+                }
+                if todo.len() == before && !self.builtin.contains(&module_name(entry)) {
+                    unknown.push(format!("{group}: {entry}"));
+                }
+            }
+        }
+        if !unknown.is_empty() {
+            bail!("the kernel has no module for {}", unknown.join(", "));
+        }
+        let mut closure = BTreeSet::new();
+        while let Some(path) = todo.pop() {
+            if !closure.insert(path.clone()) {
+                continue;
+            }
+            todo.extend(self.depends.get(&path).into_iter().flatten().cloned());
+            let soft = self.soft.get(&module_name(&path)).into_iter().flatten();
+            todo.extend(soft.filter_map(|name| self.names.get(name)).cloned());
+        }
+        Ok(closure)
+    }
+}
+
+/// `kernel/fs/ext4/ext4.ko.xz` → `kernel/fs/ext4/ext4`
+fn bare(path: &str) -> PathBuf {
+    path.trim_end_matches(".xz").trim_end_matches(".ko").into()
+}
+
+/// `kernel/x/virtio-blk.ko.xz` → `virtio_blk`, as the kernel spells it.
+fn module_name(path: &str) -> String {
+    let file = path.rsplit('/').next().unwrap_or(path);
+    file.trim_end_matches(".xz")
+        .trim_end_matches(".ko")
+        .replace('-', "_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index() -> Index {
+        Index::parse(
+            "kernel/fs/ext4/ext4.ko.xz: kernel/fs/jbd2/jbd2.ko.xz\nkernel/fs/jbd2/jbd2.ko.xz:\n\
+             kernel/lib/crc32c-x.ko.xz:\nkernel/drivers/net/a.ko.xz:\nkernel/drivers/net/b/c.ko.xz:\n",
+            "# Soft dependencies\nsoftdep ext4 pre: crc32c_x\n",
+            "kernel/drivers/virtio/virtio_pci.ko\n",
+        )
+    }
+
+    fn closure(entries: &[&str]) -> Result<Vec<String>, String> {
+        let groups = BTreeMap::from([(
+            "group".to_owned(),
+            entries.iter().map(|e| (*e).to_owned()).collect(),
+        )]);
+        index()
+            .closure(&groups)
+            .map(|set| set.into_iter().map(|path| module_name(&path)).collect())
+            .map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn hard_and_soft_dependencies_come_along() {
+        assert_eq!(
+            closure(&["ext4"]),
+            Ok(vec!["ext4".into(), "jbd2".into(), "crc32c_x".into()])
+        );
+    }
+
+    #[test]
+    fn a_pattern_stays_in_its_directory() {
+        assert_eq!(closure(&["kernel/drivers/net/*"]), Ok(vec!["a".into()]));
+        assert_eq!(
+            closure(&["kernel/drivers/net/**"]),
+            Ok(vec!["a".into(), "c".into()])
+        );
+    }
+
+    #[test]
+    fn built_in_is_fine_and_unknown_is_an_error() {
+        assert_eq!(closure(&["virtio-pci"]), Ok(vec![]));
+        assert_eq!(
+            closure(&["virtio_pcl"]),
+            Err("the kernel has no module for group: virtio_pcl".into())
+        );
+    }
+}

@@ -1,0 +1,58 @@
+//! What `system.erofs` holds, as seen at `/usr`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+
+use super::kernel::Kernel;
+use super::tree::{Entry, Tree};
+
+/// Names under which PID 1's own mount namespace has our binary (ARCHITECTURE.md, "Roles of the one binary").
+const ROLES: &[&str] = &["halt", "init", "poweroff", "reboot", "ros", "shutdown"];
+
+/// Binary, modules, shared data; the images come on top.
+pub fn tree(
+    images: &Path,
+    binary: &Arc<[u8]>,
+    kernel: &Kernel,
+    version: &str,
+) -> anyhow::Result<Tree> {
+    let mut tree = Tree::default();
+    tree.insert("bin/coracle", Entry::file(binary.clone(), 0o755));
+    for role in ROLES {
+        tree.insert(&format!("bin/{role}"), Entry::symlink("coracle"));
+    }
+    for (path, entry) in kernel.system.iter() {
+        if let Some(path) = path.strip_prefix("usr/") {
+            tree.insert(path, entry.clone());
+        }
+    }
+    let config = images.join("os-config.yml");
+    let config = std::fs::read_to_string(&config)
+        .with_context(|| format!("cannot read {}", config.display()))?;
+    tree.insert(
+        "share/ros/os-config.yml",
+        Entry::file(config.replace("${VERSION}", version).into_bytes(), 0o644),
+    );
+    tree.insert(
+        "share/ros/os-release",
+        Entry::file(os_release(version).into_bytes(), 0o644),
+    );
+    tree.insert("share/ros/oem", Entry::directory(0o755));
+    tree.overlay(
+        "share/ros/services",
+        Tree::read_directory(&images.join("services"))?,
+    );
+    tree.insert_missing("share/ros/services", Entry::directory(0o755));
+    Ok(tree)
+}
+
+/// os-release(5).
+pub fn os_release(version: &str) -> String {
+    let plain = version.trim_start_matches('v');
+    format!(
+        "NAME=\"Coracle\"\nVERSION=\"{version}\"\nID=coracle\nID_LIKE=\"rancheros debian\"\nVERSION_ID=\"{plain}\"\n\
+         PRETTY_NAME=\"Coracle {version}\"\n"
+    )
+}

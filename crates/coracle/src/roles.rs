@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 mod console;
+mod container;
 mod engine;
 mod log;
 mod netconf;
@@ -27,7 +28,14 @@ pub const ROLES: &[Role] = &[
         name: "engine",
         run: engine::run,
     },
-    // runtime: `runtime`
+    Role {
+        name: "runtime",
+        run: container::runtime,
+    },
+    Role {
+        name: "unpack",
+        run: container::unpack,
+    },
     // cli: `ros`, `reboot`, `poweroff`, `halt`, `shutdown`
     Role {
         name: "netconf",

@@ -1,0 +1,14 @@
+//! `coracle runtime` and `coracle unpack`: the helpers of System Docker.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Makes a container or adds a process to one. Single-threaded: nothing may run before it.
+pub fn runtime(args: Vec<OsString>) -> anyhow::Result<ExitCode> {
+    Ok(coracle_runtime::main(args))
+}
+
+/// Unpacks image archives and layers.
+pub fn unpack(args: Vec<OsString>) -> anyhow::Result<ExitCode> {
+    Ok(coracle_image::unpack::main(args))
+}

@@ -45,6 +45,7 @@ pub use engine::{Container, Engine, Kind, SYSTEM_SOCKET, USER_SOCKET};
 pub use engines::Engines;
 pub use environment::Environment;
 pub use error::Error;
+pub use labels::Scope;
 pub use logs::{LogLine, LogLines, logs};
 pub use order::{Order, Step, Why};
 pub use ports::Port;

@@ -3,11 +3,13 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+mod cli;
 mod console;
 mod container;
 mod engine;
 mod log;
 mod netconf;
+mod services;
 mod user_docker;
 
 /// One thing that the binary can be.
@@ -36,7 +38,26 @@ pub const ROLES: &[Role] = &[
         name: "unpack",
         run: container::unpack,
     },
-    // cli: `ros`, `reboot`, `poweroff`, `halt`, `shutdown`
+    Role {
+        name: "ros",
+        run: cli::ros,
+    },
+    Role {
+        name: "reboot",
+        run: |args| cli::power("reboot", args),
+    },
+    Role {
+        name: "poweroff",
+        run: |args| cli::power("poweroff", args),
+    },
+    Role {
+        name: "halt",
+        run: |args| cli::power("halt", args),
+    },
+    Role {
+        name: "shutdown",
+        run: |args| cli::power("shutdown", args),
+    },
     Role {
         name: "netconf",
         run: netconf::run,
@@ -85,5 +106,16 @@ pub const ROLES: &[Role] = &[
         name: "wait-for-docker",
         run: user_docker::wait,
     },
-    // bodies of system containers: `system-cron`
+    Role {
+        name: "system-cron",
+        run: services::cron,
+    },
+    Role {
+        name: "udev-settle",
+        run: services::udev_settle,
+    },
+    Role {
+        name: "entrypoint",
+        run: services::entrypoint,
+    },
 ];

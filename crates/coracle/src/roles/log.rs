@@ -8,7 +8,16 @@ use tracing_subscriber::EnvFilter;
 
 /// Sends messages to standard error; `CORACLE_LOG` chooses which (default `info`).
 pub fn to_stderr() {
-    let filter = EnvFilter::try_from_env("CORACLE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    from_level("info");
+}
+
+/// Sends warnings and errors to standard error: for commands, whose output is their own.
+pub fn warnings_to_stderr() {
+    from_level("warn");
+}
+
+fn from_level(level: &str) {
+    let filter = EnvFilter::try_from_env("CORACLE_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     // A second call keeps the first subscriber, which is the same one.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -164,13 +164,18 @@ impl Workshop<'_> {
             packages.push(package);
         }
         for (from, to) in &definition.moves {
-            let entry = tree.remove(from).with_context(|| format!("move: the packages have no {from}"))?;
+            let entry = tree
+                .remove(from)
+                .with_context(|| format!("move: the packages have no {from}"))?;
             tree.insert(to, entry);
         }
         tree.prune_empty(|path| path.starts_with("usr/"));
         tree.overlay("", files);
         if let Some(path) = &definition.os_release {
-            tree.insert(path, Entry::file(system::os_release(self.version).into_bytes(), 0o644));
+            tree.insert(
+                path,
+                Entry::file(system::os_release(self.version).into_bytes(), 0o644),
+            );
         }
         if let Some(path) = &definition.ca_bundle {
             tree.insert(path, Entry::file(bundle(&authorities)?, 0o644));
@@ -291,7 +296,8 @@ pub fn applets(busybox: &[u8]) -> anyhow::Result<Vec<String>> {
         .set_permissions(fs::Permissions::from_mode(0o700))?;
     // A file that is open for writing cannot be executed.
     let program = file.into_temp_path();
-    let output = Command::new(&program).arg0("busybox")
+    let output = Command::new(&program)
+        .arg0("busybox")
         .arg("--list-full")
         .output()
         .context("cannot run busybox to list its applets")?;

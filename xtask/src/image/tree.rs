@@ -334,7 +334,11 @@ impl Tree {
 /// `./etc/x/` → `etc/x`
 fn clean(path: &str) -> String {
     let path = path.trim_start_matches("./").trim_matches('/');
-    if path == "." { String::new() } else { path.to_owned() }
+    if path == "." {
+        String::new()
+    } else {
+        path.to_owned()
+    }
 }
 
 /// `./lib/x/` → `usr/lib/x`

@@ -3,7 +3,7 @@
 //! ```text
 //! images/<hex>.json          an image's configuration, as it was loaded
 //! images/repositories.json   names → image ids
-//! layers/<hex of diff id>/   a layer: diff/ is its tree, size the bytes of its files
+//! layers/<hex of diff id>/   a layer: diff/ is its tree, size the bytes of its files, recipe how to pack it again
 //! layers/.*                  in the making, or being deleted
 //! ```
 
@@ -52,6 +52,11 @@ impl Layout {
     /// The tree of a layer's directory.
     pub fn tree(layer: &Path) -> PathBuf {
         layer.join("diff")
+    }
+
+    /// The file that says how to make a layer's archive again.
+    pub fn recipe(layer: &Path) -> PathBuf {
+        layer.join("recipe")
     }
 
     /// The file with the bytes of a layer's files.

@@ -10,6 +10,7 @@ mod digest;
 mod error;
 mod files;
 mod image;
+mod recipe;
 pub mod reference;
 mod store;
 pub mod unpack;

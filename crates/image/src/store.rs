@@ -4,6 +4,7 @@ mod catalogue;
 mod load;
 mod open;
 mod remove;
+mod save;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,8 @@
 //! The helper process `coracle unpack …`: everything that reads untrusted archives.
 //!
 //! * `load --root DIR`: an image archive on stdin becomes layers and configurations below `DIR`.
-//! * `layer --target DIR --diff-id DIGEST`: a layer on stdin becomes the tree `DIR`; the process is confined to it.
+//! * `layer --target DIR --diff-id DIGEST`: a layer on stdin becomes the tree `DIR`, to which the process is confined;
+//!   its recipe (see `recipe.rs`) goes to descriptor 3.
 //!
 //! Results go to stdout, one JSON [`Message`] a line; the last one says why when the exit code is not 0.
 

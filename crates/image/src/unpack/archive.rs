@@ -68,7 +68,7 @@ fn load_layer(blob: File, diff_id: &Digest, layout: &Layout) -> Result<(), Error
     fs::create_dir_all(&tree).map_err(Error::io("make", &tree))?;
     fs::set_permissions(&tree, fs::Permissions::from_mode(0o755))
         .map_err(Error::io("change", &tree))?;
-    let size = match confined(blob, &tree, diff_id) {
+    let size = match confined(blob, &making, diff_id) {
         Ok(size) => size,
         Err(error) => {
             let _ = fs::remove_dir_all(&making);
@@ -80,19 +80,22 @@ fn load_layer(blob: File, diff_id: &Digest, layout: &Layout) -> Result<(), Error
     fs::rename(&making, &place).map_err(Error::io("put in place", place))
 }
 
-/// Runs `unpack layer` in a process of its own, which cannot leave `tree`; gives the bytes of its files.
-fn confined(blob: File, tree: &Path, diff_id: &Digest) -> Result<u64, Error> {
+/// Runs `unpack layer` in a process of its own, which cannot leave the tree in `making`; gives the bytes of its files.
+fn confined(blob: File, making: &Path, diff_id: &Digest) -> Result<u64, Error> {
     let start = |error: std::io::Error| {
         Error::Archive(format!("cannot start the unpacking process: {error}"))
     };
     let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| start(error.into()))?;
+    let path = Layout::recipe(making);
+    let recipe = File::create(&path).map_err(Error::io("make", path))?;
     let command = Command::new("/proc/self/exe")
         .arg0("coracle")
         .args(["unpack", "layer", "--target"])
-        .arg(tree)
+        .arg(Layout::tree(making))
         .args(["--diff-id".to_owned(), diff_id.to_string()])
         .fd(blob, 0)
-        .fd(write, 1);
+        .fd(write, 1)
+        .fd(recipe, 3);
     let wait = Direct.launch(&command).map_err(start)?;
     drop(command);
     let mut last = None;

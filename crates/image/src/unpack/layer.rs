@@ -1,25 +1,35 @@
 //! `unpack layer`: one layer archive becomes a directory tree for overlayfs.
 
-use std::io::{self, Read};
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::path::Path;
+use std::rc::Rc;
 
 use rustix::fs::{Mode, OFlags, open};
 use sha2::{Digest as _, Sha256};
 use tar::{Archive, EntryType};
 
 use super::Message;
-use super::tree::{Metadata, Tree};
+use super::tree::{Metadata, Tree, is_mark};
 use crate::compression;
 use crate::digest::Digest;
 use crate::error::Error;
+use crate::recipe::{Recorded, Recorder};
 
-/// Unpacks stdin into `target`, whose file system root the process first makes its own.
+/// Unpacks stdin into `target`, whose file system root the process first makes its own; the recipe goes to descriptor 3.
 pub fn run(target: &Path, diff_id: &Digest) -> Result<(), Error> {
+    let recipe = coracle_sys::fd::take_inherited(3).map_err(Error::io("use", "descriptor 3"))?;
     rustix::process::chroot(target).map_err(Error::io("change root to", target))?;
     rustix::process::chdir("/").map_err(Error::io("change directory to", "/"))?;
     // As the archive says, not less.
     rustix::process::umask(Mode::empty());
-    let size = unpack(io::stdin().lock(), Path::new("/"), Some(diff_id))?;
+    let size = unpack(
+        io::stdin().lock(),
+        Path::new("/"),
+        File::from(recipe),
+        Some(diff_id),
+    )?;
     Message::Size(size)
         .send()
         .map_err(Error::io("write to", "stdout"))
@@ -29,22 +39,40 @@ pub fn run(target: &Path, diff_id: &Digest) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Error::Archive`] names the entry that is wrong, or both digests when the content is not that of `diff_id`.
-pub fn unpack(reader: impl Read, root: &Path, diff_id: Option<&Digest>) -> Result<u64, Error> {
-    let plain =
-        compression::decoder(reader).map_err(|error| Error::Archive(format!("layer: {error}")))?;
-    let mut hashed = Hashed {
-        reader: plain,
+pub fn unpack(
+    reader: impl Read,
+    root: &Path,
+    recipe: File,
+    diff_id: Option<&Digest>,
+) -> Result<u64, Error> {
+    let damaged = |error: io::Error| Error::Archive(format!("layer: {error}"));
+    let unwritable =
+        |error: io::Error| Error::Archive(format!("the layer's recipe cannot be written: {error}"));
+    let mut recipe = zstd::Encoder::new(recipe, RECIPE_LEVEL).map_err(unwritable)?;
+    let recorder = Recorder::new(&mut recipe);
+    let hashed = Hashed {
+        reader: compression::decoder(reader).map_err(damaged)?,
         hasher: Sha256::new(),
+    };
+    let mut reader = Recorded {
+        reader: hashed,
+        recorder: Rc::clone(&recorder),
     };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = open(root, flags, Mode::empty()).map_err(Error::io("open", root))?;
     let mut tree = Tree::new(root);
-    entries(&mut hashed, &mut tree)?;
+    entries(&mut reader, &recorder, &mut tree)?;
     // The digest is of the whole archive, with what follows its end mark.
-    io::copy(&mut hashed, &mut io::sink())
-        .map_err(|error| Error::Archive(format!("layer: {error}")))?;
+    io::copy(&mut reader, &mut io::sink()).map_err(damaged)?;
+    recorder.borrow_mut().finish().map_err(unwritable)?;
     let size = tree.finish()?;
-    let found = Digest::from_hasher(hashed.hasher);
+    let found = Digest::from_hasher(reader.reader.hasher);
+    drop(recorder);
+    drop(reader.recorder);
+    recipe
+        .finish()
+        .and_then(|file| file.sync_all())
+        .map_err(unwritable)?;
     match diff_id {
         Some(expected) if *expected != found => Err(Error::Archive(format!(
             "layer is damaged: its digest is {found}, expected {expected}"
@@ -53,18 +81,31 @@ pub fn unpack(reader: impl Read, root: &Path, diff_id: Option<&Digest>) -> Resul
     }
 }
 
-fn entries(reader: impl Read, tree: &mut Tree) -> Result<(), Error> {
+/// Headers are so repetitive that a higher level gains little.
+const RECIPE_LEVEL: i32 = 3;
+
+fn entries<W: Write>(
+    reader: impl Read,
+    recorder: &RefCell<Recorder<W>>,
+    tree: &mut Tree,
+) -> Result<(), Error> {
     let damaged = |error: io::Error| Error::Archive(format!("layer: {error}"));
     let mut archive = Archive::new(reader);
     for entry in archive.entries().map_err(damaged)? {
         let mut entry = entry.map_err(damaged)?;
         let path = entry.path_bytes().into_owned();
+        // Sparse files have another content than the archive's bytes; deletion marks leave no file.
+        let content_is_kept = entry.header().entry_type() == EntryType::Regular && !is_mark(&path);
+        if content_is_kept {
+            recorder.borrow_mut().begin_file(&path);
+        }
         add(&mut entry, &path, tree).map_err(|error| {
             Error::Archive(format!(
                 "layer entry {}: {error}",
                 String::from_utf8_lossy(&path)
             ))
         })?;
+        recorder.borrow_mut().end_file();
     }
     Ok(())
 }

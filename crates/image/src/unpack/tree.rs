@@ -374,6 +374,11 @@ impl Path {
     }
 }
 
+/// Whether an entry of this path is a deletion mark, not a file.
+pub fn is_mark(path: &[u8]) -> bool {
+    Path::parse(path).is_ok_and(|path| path.name.starts_with(WHITEOUT))
+}
+
 fn is_below(path: &[u8], directory: &[u8]) -> bool {
     path.strip_prefix(directory)
         .is_some_and(|rest| rest.starts_with(b"/"))

@@ -410,4 +410,66 @@ fn bundled() {
     assert_eq!(store.list().len(), 1);
 }
 
-fn saved() {}
+fn saved() {
+    let (a, b) = (
+        layer(&[("a", "1"), ("d/e", "")]),
+        layer(&[("b", "22"), ("d/.wh.e", ""), ("a", "3")]),
+    );
+    let (one, two) = (
+        config(&[&a, &b], "2026-01-01T00:00:00Z"),
+        config(&[&a], "2026-02-01T00:00:00Z"),
+    );
+    let place = place();
+    place
+        .load(&layout(&one, &[&gzip(&a), &b], json!(["x:1", "y:1"])))
+        .unwrap();
+    place.load(&legacy(&two, &[&a], json!(["x:2"]))).unwrap();
+    for (names, expected) in [
+        (vec!["x"], vec!["Loaded image: x:1", "Loaded image: x:2"]),
+        (
+            vec!["x:1", "y:1"],
+            vec!["Loaded image: x:1", "Loaded image: y:1"],
+        ),
+        (vec!["x:2"], vec!["Loaded image: x:2"]),
+    ] {
+        let mut archive = Vec::new();
+        let names: Vec<_> = names.into_iter().map(str::to_owned).collect();
+        place.store.save(&names, &mut archive).unwrap();
+        let other = self::place();
+        let mut lines: Vec<_> = other
+            .load(&archive)
+            .unwrap()
+            .iter()
+            .flat_map(Loaded::lines)
+            .collect();
+        lines.sort();
+        assert_eq!(lines, expected);
+        let ids = |store: &Store| {
+            store
+                .list()
+                .into_iter()
+                .map(|image| image.id)
+                .collect::<Vec<_>>()
+        };
+        assert!(
+            ids(&other.store)
+                .iter()
+                .all(|id| ids(&place.store).contains(id))
+        );
+    }
+    let id = Digest::of(&two);
+    let mut archive = Vec::new();
+    place
+        .store
+        .save(&[id.short().to_owned()], &mut archive)
+        .unwrap();
+    assert_eq!(self::place().load(&archive).unwrap(), [Loaded::Id(id)]);
+    let error = place
+        .store
+        .save(&["nope".to_owned()], &mut Vec::new())
+        .unwrap_err();
+    assert_eq!(
+        (error.to_string().as_str(), error.status()),
+        ("No such image: nope:latest", 404)
+    );
+}

@@ -6,6 +6,7 @@ use rustix::fs::{fgetxattr, getxattr, major, minor};
 use tar::{Builder, Header};
 
 use super::*;
+use crate::recipe::Replay;
 
 /// An archive under construction.
 struct Layer(Builder<Vec<u8>>);
@@ -86,6 +87,32 @@ fn place() -> Option<Place> {
         root,
         outside,
     })
+}
+
+fn unpack(bytes: &[u8], root: &Path, expected: Option<&Digest>) -> Result<u64, Error> {
+    let recipe = tempfile::tempfile().unwrap();
+    let size = super::unpack(bytes, root, recipe.try_clone().unwrap(), expected)?;
+    // Whatever was unpacked can be packed again; a compressed layer gives its content.
+    let mut plain = Vec::new();
+    compression::decoder(bytes)
+        .unwrap()
+        .read_to_end(&mut plain)
+        .unwrap();
+    let mut recipe = recipe;
+    io::Seek::rewind(&mut recipe).unwrap();
+    let tree = open(root, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
+    let mut again = Vec::new();
+    let replayed = Replay::new(
+        crate::recipe::open(recipe).unwrap(),
+        tree,
+        Digest::of(&plain),
+    )
+    .read_to_end(&mut again);
+    // Unless a later entry took the place of an earlier file with content.
+    if replayed.is_ok() {
+        assert_eq!(again, plain);
+    }
+    Ok(size)
 }
 
 /// Unpacks and lists: path, type and permissions, link target or content.

@@ -1,0 +1,206 @@
+//! `docker save`: an archive in the style of Docker 25 and later, an OCI layout with a `manifest.json`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+
+use rustix::fs::{Mode, OFlags};
+use serde_json::{Value, json};
+use tar::{Builder, Header};
+
+use super::{Store, short};
+use crate::digest::Digest;
+use crate::error::Error;
+use crate::files::Layout;
+use crate::image::Image;
+use crate::recipe::{self, Replay};
+use crate::reference::Reference;
+
+const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
+const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar";
+const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
+
+impl Store {
+    /// Writes images (names or ids) as a `docker save` archive. A repository without tag means all its tags.
+    ///
+    /// # Errors
+    /// As [`Store::get`]; [`Error::Archive`] for bundled images, whose archives are not kept, or when writing fails.
+    pub fn save(&self, names: &[String], output: &mut dyn Write) -> Result<(), Error> {
+        let mut images: BTreeMap<Digest, (Image, BTreeSet<String>)> = BTreeMap::new();
+        for name in names {
+            for (image, tag) in self.named(name)? {
+                images
+                    .entry(image.id.clone())
+                    .or_insert_with(|| (image, BTreeSet::new()))
+                    .1
+                    .extend(tag);
+            }
+        }
+        if let Some((image, _)) = images.values().find(|(image, _)| image.bundled) {
+            return Err(Error::Archive(format!(
+                "image {} is part of the operating system, which keeps no archive of it: it cannot be saved",
+                short(&image.id)
+            )));
+        }
+        let mut archive = Builder::new(output);
+        let (mut manifest, mut index) = (Vec::new(), Vec::new());
+        let mut written = BTreeSet::new();
+        for (image, tags) in images.into_values() {
+            let described = self.write_image(&mut archive, &image, &mut written)?;
+            let layers: Vec<_> = image.config.rootfs.diff_ids.iter().map(blob).collect();
+            let familiar: Vec<_> = tags.iter().map(|tag| familiar(tag)).collect();
+            manifest
+                .push(json!({"Config": blob(&image.id), "RepoTags": familiar, "Layers": layers}));
+            index.extend(tags.iter().map(|tag| annotated(&described, tag)));
+            if tags.is_empty() {
+                index.push(described);
+            }
+        }
+        let index = json!({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": index});
+        document(&mut archive, "index.json", index.to_string().as_bytes())?;
+        document(
+            &mut archive,
+            "manifest.json",
+            Value::from(manifest).to_string().as_bytes(),
+        )?;
+        document(
+            &mut archive,
+            "oci-layout",
+            br#"{"imageLayoutVersion":"1.0.0"}"#,
+        )?;
+        archive.finish().map_err(failed)
+    }
+
+    /// The images that a name means, each with the tag to keep (in full form).
+    fn named(&self, name: &str) -> Result<Vec<(Image, Option<String>)>, Error> {
+        let catalogue = self.catalogue();
+        if let Ok(Reference {
+            name: repository,
+            tag: None,
+            digest: None,
+        }) = Reference::parse(name)
+        {
+            let tags: Vec<_> = catalogue
+                .ids()
+                .flat_map(|id| catalogue.names_of(id).into_iter().map(move |tag| (id, tag)))
+                .filter(|(_, tag)| tag.name == repository && tag.tag.is_some())
+                .filter_map(|(id, tag)| Some((catalogue.image(id)?, Some(tag.to_string()))))
+                .collect();
+            if !tags.is_empty() {
+                return Ok(tags);
+            }
+        }
+        let found = catalogue.resolve(name)?;
+        let tag = found
+            .name
+            .filter(|name| name.digest.is_none())
+            .map(|name| name.to_string());
+        Ok(catalogue
+            .image(&found.id)
+            .map(|image| (image, tag))
+            .into_iter()
+            .collect())
+    }
+
+    /// Writes layers, configuration and OCI manifest; gives the manifest's descriptor.
+    fn write_image(
+        &self,
+        archive: &mut Builder<impl Write>,
+        image: &Image,
+        written: &mut BTreeSet<Digest>,
+    ) -> Result<Value, Error> {
+        let mut layers = Vec::new();
+        for diff_id in &image.config.rootfs.diff_ids {
+            let size = self.layer_length(diff_id)?;
+            layers.push(descriptor(LAYER_TYPE, diff_id, size));
+            if written.insert(diff_id.clone()) {
+                self.write_layer(archive, diff_id, size)?;
+            }
+        }
+        let path = self.layout.config(&image.id);
+        let config = fs::read(&path).map_err(Error::io("read", path))?;
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": MANIFEST_TYPE,
+            "config": descriptor(CONFIG_TYPE, &image.id, config.len() as u64),
+            "layers": layers,
+        });
+        let manifest = manifest.to_string().into_bytes();
+        let digest = Digest::of(&manifest);
+        for (digest, bytes) in [(&image.id, &config), (&digest, &manifest)] {
+            if written.insert(digest.clone()) {
+                document(archive, &blob(digest), bytes)?;
+            }
+        }
+        Ok(descriptor(MANIFEST_TYPE, &digest, manifest.len() as u64))
+    }
+
+    fn layer_length(&self, diff_id: &Digest) -> Result<u64, Error> {
+        let path = Layout::recipe(&self.layout.layer(diff_id));
+        open_recipe(&path)
+            .and_then(recipe::length)
+            .map_err(Error::io("read", path))
+    }
+
+    fn write_layer(
+        &self,
+        archive: &mut Builder<impl Write>,
+        diff_id: &Digest,
+        size: u64,
+    ) -> Result<(), Error> {
+        let layer = self.layout.layer(diff_id);
+        let (recipe, tree) = (Layout::recipe(&layer), Layout::tree(&layer));
+        let recipe = open_recipe(&recipe).map_err(Error::io("read", recipe))?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root =
+            rustix::fs::open(&tree, flags, Mode::empty()).map_err(Error::io("open", tree))?;
+        let mut replay = Replay::new(recipe, root, diff_id.clone());
+        append(archive, &blob(diff_id), size, &mut replay)
+            .map_err(|error| Error::Archive(format!("cannot save layer {diff_id}: {error}")))
+    }
+}
+
+fn open_recipe(path: &std::path::Path) -> io::Result<impl Read + use<>> {
+    recipe::open(File::open(path)?)
+}
+
+fn blob(digest: &Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
+}
+
+fn familiar(full: &str) -> String {
+    Reference::parse(full).map_or_else(|_| full.to_owned(), |reference| reference.familiar())
+}
+
+fn descriptor(media_type: &str, digest: &Digest, size: u64) -> Value {
+    json!({"mediaType": media_type, "digest": digest, "size": size})
+}
+
+fn annotated(descriptor: &Value, tag: &str) -> Value {
+    let mut named = descriptor.clone();
+    let short = tag.rsplit(':').next().unwrap_or_default();
+    named["annotations"] =
+        json!({"io.containerd.image.name": tag, "org.opencontainers.image.ref.name": short});
+    named
+}
+
+fn document(archive: &mut Builder<impl Write>, path: &str, bytes: &[u8]) -> Result<(), Error> {
+    append(archive, path, bytes.len() as u64, &mut &*bytes).map_err(failed)
+}
+
+fn append(
+    archive: &mut Builder<impl Write>,
+    path: &str,
+    size: u64,
+    content: &mut impl Read,
+) -> io::Result<()> {
+    let mut header = Header::new_gnu();
+    header.set_size(size);
+    header.set_mode(0o644);
+    (header.set_uid(0), header.set_gid(0), header.set_mtime(0));
+    archive.append_data(&mut header, path, content)
+}
+
+fn failed(error: io::Error) -> Error {
+    Error::Archive(format!("cannot write the archive: {error}"))
+}

@@ -197,7 +197,9 @@ fn append(
     let mut header = Header::new_gnu();
     header.set_size(size);
     header.set_mode(0o644);
-    (header.set_uid(0), header.set_gid(0), header.set_mtime(0));
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
     archive.append_data(&mut header, path, content)
 }
 

@@ -1,6 +1,8 @@
 //! Image tars that wait on the disk are loaded into an engine, each once (inventory A7-002, B10-004, I1-034).
 //!
-//! The tars are streamed to the engine as they are: both engines recognise gzip, xz and zstd by themselves.
+//! The tars are streamed to the engine. Both engines read plain, gzip and zstd archives; xz is decompressed on the way.
+
+mod pieces;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,14 +11,12 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use bollard::query_parameters::ImportImageOptionsBuilder;
-use bytes::Bytes;
-use futures_util::stream::{self, Stream};
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncReadExt as _;
 
 use crate::Error;
 use crate::engine::{Engine, Kind};
+use pieces::pieces;
 
 /// Where the tars are and where it is remembered which of them are in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,19 +101,13 @@ pub(crate) async fn load(engine: &Engine, places: &Places) {
 
 /// Streams one tar to the engine and returns what it says.
 async fn load_one(engine: &Engine, tar: &Path) -> Result<String, Error> {
-    let file = tokio::fs::File::open(tar)
-        .await
-        .map_err(|source| Error::File {
-            action: "read",
-            path: tar.into(),
-            source,
-        })?;
+    let pieces = pieces(tar).map_err(|source| Error::File {
+        action: "read",
+        path: tar.into(),
+        source,
+    })?;
     let options = ImportImageOptionsBuilder::default().quiet(true).build();
-    let mut answers = std::pin::pin!(engine.docker().import_image_stream(
-        options,
-        chunks(file),
-        None
-    ));
+    let mut answers = std::pin::pin!(engine.docker().import_image_stream(options, pieces, None));
     let mut said = String::new();
     while let Some(answer) = answers.next().await {
         let answer = answer.map_err(|e| engine.failed("load", tar.display().to_string(), e))?;
@@ -122,16 +116,6 @@ async fn load_one(engine: &Engine, tar: &Path) -> Result<String, Error> {
         }
     }
     Ok(said.trim().replace('\n', "; "))
-}
-
-/// The file in pieces of 256 KiB.
-fn chunks(file: tokio::fs::File) -> impl Stream<Item = std::io::Result<Bytes>> + Send {
-    stream::try_unfold(file, |mut file| async move {
-        let mut chunk = Vec::with_capacity(256 << 10);
-        let read = file.read_buf(&mut chunk).await?;
-        Ok((read > 0).then(|| (Bytes::from(chunk), file)))
-    })
-    .into_stream()
 }
 
 /// The regular files of a directory, hidden and unfinished (`.part`, `.tmp`) ones aside. A missing directory is empty.
@@ -224,15 +208,5 @@ mod tests {
         assert_eq!(remembered(&list), loaded);
         fs::write(&list, "{").unwrap();
         assert_eq!(remembered(&list), Stamps::new());
-    }
-
-    #[tokio::test]
-    async fn files_are_streamed_whole() {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        let data: Vec<u8> = (0..700_000_u32).map(|i| i as u8).collect();
-        file.write_all(&data).unwrap();
-        let open = tokio::fs::File::open(file.path()).await.unwrap();
-        let read: Vec<Bytes> = chunks(open).try_collect().await.unwrap();
-        assert!(read.concat() == data);
     }
 }

@@ -2,27 +2,27 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// What can go wrong in the console. `init` logs these and goes on.
+///
+/// Each text holds its cause, which is not in `source()` as well: printing the chain would repeat it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file or directory could not be handled.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {cause}", path.display())]
     File {
         /// Verb.
         action: &'static str,
         /// Which file.
         path: PathBuf,
         /// Why.
-        #[source]
-        source: io::Error,
+        cause: io::Error,
     },
     /// A program could not be started.
-    #[error("cannot run {program}: {source}")]
+    #[error("cannot run {program}: {cause}")]
     Start {
         /// Which program.
         program: String,
         /// Why.
-        #[source]
-        source: io::Error,
+        cause: io::Error,
     },
     /// A program said no.
     #[error("{program} failed ({status}): {message}")]
@@ -51,29 +51,28 @@ pub enum Error {
         message: String,
     },
     /// A terminal could not be taken.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {cause}", path.display())]
     Terminal {
         /// Verb.
         action: &'static str,
         /// Device.
         path: PathBuf,
         /// Why.
-        #[source]
-        source: io::Error,
+        cause: io::Error,
     },
     /// Signals are unavailable.
     #[error("cannot wait for signals: {0}")]
-    Signals(#[source] io::Error),
+    Signals(io::Error),
 }
 
 impl Error {
     /// For `map_err` on file operations.
     pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::File {
+        move |cause| Self::File {
             action,
             path,
-            source,
+            cause,
         }
     }
 }

@@ -44,7 +44,7 @@ pub fn run(terminal: &str, login: Login) -> Result<(), Error> {
             None => return Ok(()),
         },
     };
-    let source = Command::new("login")
+    let cause = Command::new("login")
         .args(arguments)
         .env_clear()
         .env("TERM", terminal.term())
@@ -55,7 +55,7 @@ pub fn run(terminal: &str, login: Login) -> Result<(), Error> {
         .exec();
     Err(Error::Start {
         program: "login".to_owned(),
-        source,
+        cause,
     })
 }
 
@@ -101,10 +101,10 @@ fn ask(terminal: &Terminal) -> Result<Option<String>, Error> {
         // The terminal gives one line at a time.
         let length = std::io::stdin()
             .read(&mut line)
-            .map_err(|source| Error::Terminal {
+            .map_err(|cause| Error::Terminal {
                 action: "read",
                 path: terminal.path().to_owned(),
-                source,
+                cause,
             })?;
         if length == 0 {
             return Ok(None);

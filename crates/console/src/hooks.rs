@@ -49,9 +49,9 @@ pub fn start() -> Result<(), Error> {
         .stdin(Stdio::null())
         .spawn()
         .map(drop)
-        .map_err(|source| Error::Start {
+        .map_err(|cause| Error::Start {
             program: ROLE.to_owned(),
-            source,
+            cause,
         })
 }
 
@@ -115,9 +115,9 @@ fn execute(words: &[&str]) -> Result<(), Error> {
         .args(arguments)
         .stdin(Stdio::null())
         .status()
-        .map_err(|source| Error::Start {
+        .map_err(|cause| Error::Start {
             program: (*program).to_owned(),
-            source,
+            cause,
         })?;
     if status.success() {
         return Ok(());

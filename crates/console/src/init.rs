@@ -100,13 +100,13 @@ pub fn run(config: Config) -> Error {
             tracing::error!("console: cannot {}: {error}", step.name);
         }
     }
-    let source = Command::new("/proc/self/exe")
+    let cause = Command::new("/proc/self/exe")
         .arg0("respawn")
         .args(["-f", respawn::CONFIGURATION])
         .exec();
     Error::Start {
         program: "respawn".to_owned(),
-        source,
+        cause,
     }
 }
 

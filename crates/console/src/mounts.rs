@@ -66,9 +66,9 @@ pub fn mount(entry: &[String]) -> Result<(), Error> {
         .args(&words[1..])
         .stdin(Stdio::null())
         .output()
-        .map_err(|source| Error::Start {
+        .map_err(|cause| Error::Start {
             program: words[0].clone(),
-            source,
+            cause,
         })?;
     if output.status.success() {
         return Ok(());

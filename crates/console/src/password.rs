@@ -22,9 +22,9 @@ fn chpasswd_arguments(password: &str) -> &'static [&'static str] {
 /// # Errors
 /// chpasswd is missing or refuses.
 pub fn set(user: &str, password: &str) -> Result<(), Error> {
-    let failed_start = |source| Error::Start {
+    let failed_start = |cause| Error::Start {
         program: "chpasswd".to_owned(),
-        source,
+        cause,
     };
     let mut child = Command::new("chpasswd")
         .args(chpasswd_arguments(password))

@@ -25,6 +25,6 @@ pub fn run(arguments: &[OsString]) -> Error {
     let _ = rustix::process::setsid();
     Error::Start {
         program: program.to_string_lossy().into_owned(),
-        source: Command::new(program).args(rest).exec(),
+        cause: Command::new(program).args(rest).exec(),
     }
 }

@@ -29,10 +29,10 @@ pub fn run(config: &Config) -> Result<std::convert::Infallible, Error> {
     let template = std::fs::read_to_string("/etc/ssh/sshd_config.tpl");
     let text = sshd_config(config, &keys, template.as_deref().unwrap_or(TEMPLATE));
     file::replace_if_different(Path::new("/etc/ssh/sshd_config"), text.as_bytes(), 0o644)?;
-    let source = Command::new("/usr/sbin/sshd").arg("-D").exec();
+    let cause = Command::new("/usr/sbin/sshd").arg("-D").exec();
     Err(Error::Start {
         program: "/usr/sbin/sshd".to_owned(),
-        source,
+        cause,
     })
 }
 
@@ -95,9 +95,9 @@ fn kept_key(directory: &Path) -> Result<PathBuf, Error> {
         .arg(&fresh)
         .stdin(Stdio::null())
         .output()
-        .map_err(|source| Error::Start {
+        .map_err(|cause| Error::Start {
             program: "ssh-keygen".to_owned(),
-            source,
+            cause,
         })?;
     if !output.status.success() {
         return Err(Error::Failed {

@@ -28,10 +28,10 @@ impl Terminal {
         let path = Path::new("/dev").join(&name);
         let fault = |action| {
             let path = path.clone();
-            move |source: std::io::Error| Error::Terminal {
+            move |cause: std::io::Error| Error::Terminal {
                 action,
                 path,
-                source,
+                cause,
             }
         };
         // A session leader already when respawn started it.

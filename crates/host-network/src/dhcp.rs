@@ -60,9 +60,9 @@ pub fn spawn(
     held: Option<HeldLease>,
     events: UnboundedSender<DhcpEvent>,
 ) -> Result<DhcpTask, Error> {
-    let fault = |source| Error::Dhcp {
+    let fault = |cause| Error::Dhcp {
         interface: link.name.clone(),
-        source,
+        cause,
     };
     let mut config = DhcpV4Config::new(&link.name);
     config.set_iface_index(link.index);

@@ -208,10 +208,10 @@ impl std::fmt::Display for Route {
 /// Turns a refused request into an error that says which.
 fn refused(interface: &str, action: impl Into<String>) -> impl FnOnce(rtnetlink::Error) -> Error {
     let (interface, action) = (interface.to_owned(), action.into());
-    move |source| Error::Netlink {
+    move |cause| Error::Netlink {
         interface,
         action,
-        source,
+        cause,
     }
 }
 

@@ -33,7 +33,7 @@ const DISABLED: &[&str] = &[
 /// The file's text. `data_root` is dockerd's: containerd's own data goes below it, as when dockerd starts containerd.
 pub fn render(data_root: &Path, debug: bool) -> String {
     let disabled: Vec<String> = DISABLED.iter().map(|id| format!("  {id:?},\n")).collect();
-    let level = if debug { "debug" } else { "info" };
+    let level = if debug { "debug" } else { "warn" };
     format!(
         "version = 3\n\
          root = {:?}\n\
@@ -63,7 +63,7 @@ mod tests {
         );
         assert!(rest.contains("  \"io.containerd.grpc.v1.cri\",\n"));
         assert!(rest.ends_with(
-            "]\n\n[grpc]\naddress = \"/run/containerd/containerd.sock\"\n\n[debug]\nlevel = \"info\"\n"
+            "]\n\n[grpc]\naddress = \"/run/containerd/containerd.sock\"\n\n[debug]\nlevel = \"warn\"\n"
         ));
     }
 }

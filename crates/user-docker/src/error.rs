@@ -2,27 +2,27 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// What can keep the engine from running.
+///
+/// Each text holds its cause, which is not in `source()` as well: printing the chain would repeat it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file or directory could not be handled.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {cause}", path.display())]
     File {
         /// Verb.
         action: &'static str,
         /// Which file.
         path: PathBuf,
         /// Why.
-        #[source]
-        source: io::Error,
+        cause: io::Error,
     },
     /// A program could not be started.
-    #[error("cannot run {program}: {source} (looked in {})", crate::paths::SEARCH)]
+    #[error("cannot run {program}: {cause} (looked in {})", crate::paths::SEARCH)]
     Start {
         /// Which program.
         program: String,
         /// Why.
-        #[source]
-        source: io::Error,
+        cause: io::Error,
     },
     /// A daemon ended although nobody asked it to.
     #[error(
@@ -52,13 +52,12 @@ pub enum Error {
         message: String,
     },
     /// Signals, timers or descriptors are unavailable.
-    #[error("cannot {action}: {source}")]
+    #[error("cannot {action}: {cause}")]
     System {
         /// Verb phrase.
         action: &'static str,
         /// Why.
-        #[source]
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -69,18 +68,18 @@ impl Error {
         path: impl AsRef<Path>,
     ) -> impl FnOnce(io::Error) -> Self {
         let path = path.as_ref().to_owned();
-        move |source| Self::File {
+        move |cause| Self::File {
             action,
             path,
-            source,
+            cause,
         }
     }
 
     /// For `map_err` on everything else of the kernel.
     pub(crate) fn system<E: Into<io::Error>>(action: &'static str) -> impl FnOnce(E) -> Self {
-        move |source| Self::System {
+        move |cause| Self::System {
             action,
-            source: source.into(),
+            cause: cause.into(),
         }
     }
 }

@@ -109,7 +109,7 @@ impl Launch {
         };
         Err(Error::Start {
             program: program.to_string_lossy().into_owned(),
-            source: command.exec(),
+            cause: command.exec(),
         })
     }
 }

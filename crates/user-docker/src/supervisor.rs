@@ -212,9 +212,9 @@ impl Engine {
             .stdin(stdin)
             .stdout(output())
             .stderr(output());
-        command.spawn().map_err(|source| Error::Start {
+        command.spawn().map_err(|cause| Error::Start {
             program: launch.words[0].to_string_lossy().into_owned(),
-            source,
+            cause,
         })
     }
 

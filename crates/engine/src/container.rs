@@ -188,3 +188,26 @@ impl Container {
         self.dir.join(name)
     }
 }
+
+/// A container at one moment, for showing.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Its configuration.
+    pub record: Record,
+    /// Its state.
+    pub state: State,
+    /// Ids of its running exec instances.
+    pub execs: Vec<String>,
+}
+
+impl Container {
+    /// What it is now.
+    pub fn snapshot(&self) -> Snapshot {
+        let data = self.data();
+        Snapshot {
+            record: data.record.clone(),
+            state: data.state.clone(),
+            execs: data.execs.clone(),
+        }
+    }
+}

@@ -32,7 +32,10 @@ impl Engine {
 
     /// How many containers were made from an image.
     pub fn image_users(&self, id: &str) -> usize {
-        self.all().iter().filter(|container| container.data().record.image_id == id).count()
+        self.all()
+            .iter()
+            .filter(|container| container.data().record.image_id == id)
+            .count()
     }
 
     /// Gives an image another name.
@@ -40,7 +43,11 @@ impl Engine {
     /// # Errors
     /// Docker's texts.
     pub async fn tag_image(&self, source: &str, repository: &str, tag: &str) -> Result<()> {
-        let text = if tag.is_empty() { repository.to_owned() } else { format!("{repository}:{tag}") };
+        let text = if tag.is_empty() {
+            repository.to_owned()
+        } else {
+            format!("{repository}:{tag}")
+        };
         let target = Reference::parse(&text)?.with_default_tag();
         let (store, source) = (Arc::clone(&self.images), source.to_owned());
         let name = target.familiar();
@@ -61,14 +68,19 @@ impl Engine {
             .iter()
             .map(|container| container.data())
             .filter(|data| data.record.image_id == id)
-            .map(|data| ImageUse { container: data.record.id.clone(), running: data.state.status.is_active() })
+            .map(|data| ImageUse {
+                container: data.record.id.clone(),
+                running: data.state.status.is_active(),
+            })
             .collect();
         let (store, name) = (Arc::clone(&self.images), name.to_owned());
         let removed = blocking(move || store.remove(&name, force, &uses)).await??;
         for item in &removed {
             match item {
                 Removed::Untagged(name) => self.image_event("untag", &id, name),
-                Removed::Deleted(digest) if *digest == image.id => self.image_event("delete", &id, &id),
+                Removed::Deleted(digest) if *digest == image.id => {
+                    self.image_event("delete", &id, &id)
+                }
                 Removed::Deleted(_) => {}
             }
         }
@@ -99,7 +111,10 @@ impl Engine {
     ///
     /// # Errors
     /// When the store has failed; images that cannot be removed are skipped.
-    pub async fn prune_images(&self, accept: impl Fn(&Image) -> bool) -> Result<(Vec<Removed>, u64)> {
+    pub async fn prune_images(
+        &self,
+        accept: impl Fn(&Image) -> bool,
+    ) -> Result<(Vec<Removed>, u64)> {
         let (mut removed, mut bytes) = (Vec::new(), 0);
         for image in self.images().await? {
             let id = image.id.to_string();
@@ -111,7 +126,9 @@ impl Engine {
                     removed.extend(items);
                     bytes += image.size;
                 }
-                Err(Error::Image(coracle_image::Error::Conflict(_) | coracle_image::Error::NotFound(_))) => {}
+                Err(Error::Image(
+                    coracle_image::Error::Conflict(_) | coracle_image::Error::NotFound(_),
+                )) => {}
                 Err(error) => tracing::warn!("prune image {id}: {error}"),
             }
         }
@@ -123,8 +140,11 @@ impl Engine {
         if self.images.get(image_id).is_ok() {
             return;
         }
-        let in_use: Vec<PathBuf> =
-            self.all().iter().flat_map(|container| container.data().record.layers.clone()).collect();
+        let in_use: Vec<PathBuf> = self
+            .all()
+            .iter()
+            .flat_map(|container| container.data().record.layers.clone())
+            .collect();
         if let Err(error) = self.images.prune_layers(&in_use) {
             tracing::warn!("{error}");
         }

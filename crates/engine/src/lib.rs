@@ -5,6 +5,7 @@
 //! comes to run (`create`, `prepare`, `spec`, `start`), what serves it while it does (`stdio`, `pump`, `streams`,
 //! `logs`, `exec`), and how it ends (`supervise`, `stop`, `remove`, `restart`, `restore`).
 
+mod archive;
 mod attach;
 mod cgroup;
 mod console;
@@ -40,6 +41,7 @@ mod security;
 mod signals;
 mod spec;
 mod start;
+mod stats;
 mod stdio;
 mod stop;
 mod streams;
@@ -47,13 +49,16 @@ mod supervise;
 mod table;
 mod task;
 pub mod time;
+mod top;
+mod usage;
 mod user;
 mod volume_ops;
 mod volumes;
 mod wait;
 
+pub use archive::{ExtractOptions, PathStat};
 pub use attach::{AttachRequest, Attachment, LogStream};
-pub use container::Container;
+pub use container::{Container, Snapshot};
 pub use create::{CreateRequest, Created};
 pub use engine::{Engine, Options};
 pub use error::{Error, Result};
@@ -64,6 +69,8 @@ pub use logs::{LogLine, LogQuery, Rotation, Tail};
 pub use reaper::{Child, Exit, Reaper};
 pub use record::{MountKind, MountPoint, Record, State, Status};
 pub use restart::Policy;
+pub use stats::{Cpu, Interface, Io, Memory, Sample};
 pub use streams::{Input, Output, Stream};
+pub use top::Processes;
 pub use volumes::{Volume, VolumeRequest};
 pub use wait::{Ended, WaitCondition, Waiter};

@@ -59,7 +59,10 @@ impl Engine {
             }
             layers.push(empty);
         }
-        Overlay { layers, writable: container.dir().to_owned() }
+        Overlay {
+            layers,
+            writable: container.dir().to_owned(),
+        }
     }
 
     /// The container whose root `container` uses: itself, or the one that its label names.

@@ -78,17 +78,22 @@ impl Engine {
         Ok(())
     }
 
-    /// Removes the unused volumes that `accept` says yes to. Gives their names.
-    pub async fn prune_volumes(self: &Arc<Self>, accept: impl Fn(&Volume) -> bool) -> Vec<String> {
-        let mut removed = Vec::new();
+    /// Removes the unused volumes that `accept` says yes to. Gives their names and the bytes they had.
+    pub async fn prune_volumes(
+        self: &Arc<Self>,
+        accept: impl Fn(&Volume) -> bool,
+    ) -> (Vec<String>, u64) {
+        let (mut removed, mut bytes) = (Vec::new(), 0);
         for (volume, users) in self.list_volumes() {
-            if users == 0
-                && accept(&volume)
-                && self.remove_volume(&volume.name, false).await.is_ok()
-            {
+            if users > 0 || !accept(&volume) {
+                continue;
+            }
+            let size = self.volume_size(&volume.data).await.unwrap_or(0);
+            if self.remove_volume(&volume.name, false).await.is_ok() {
                 removed.push(volume.name);
+                bytes += size;
             }
         }
-        removed
+        (removed, bytes)
     }
 }

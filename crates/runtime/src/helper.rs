@@ -32,6 +32,8 @@ pub(crate) use self::log::Line;
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     // The first process of a container inherits it, and Docker's is 022.
     rustix::process::umask(Mode::WGRP | Mode::WOTH);
+    // Without additional groups libcontainer leaves it with ours. Only root has any to give up, or may.
+    let _ = rustix::thread::set_thread_groups(&[]);
     let arguments = match Arguments::parse(args) {
         Ok(arguments) => arguments,
         Err(message) => {

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -14,8 +15,10 @@ use libcontainer::workload::{
 use libcontainer::{capabilities, seccomp};
 use libseccomp::ScmpSyscall;
 use oci_spec::runtime::{LinuxCapabilities, LinuxSeccomp, LinuxSeccompAction, Process, Spec};
-use rustix::fs::{Access, AtFlags, CWD, accessat};
-use rustix::process::getpid;
+use rustix::fs::{Access, AtFlags, CWD, accessat, fchown, fstat, makedev};
+use rustix::process::{Uid, getpid};
+use rustix::stdio::{stderr, stdin, stdout};
+use rustix::termios::{Winsize, tcsetwinsize};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{self, FailureKind};
@@ -113,6 +116,9 @@ impl Program {
 
 impl Executor for Program {
     fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
+        if let Some(process) = spec.process() {
+            prepare_stdio(process);
+        }
         // Restricted first: the program must be found with the rights that the process will have.
         let result = self
             .restrictions
@@ -205,6 +211,43 @@ fn newest_known(profile: &LinuxSeccomp) -> Option<u32> {
     numbers
         .filter_map(|call| u32::try_from(i32::from(call)).ok())
         .max()
+}
+
+/// Gives the process its terminal size and its pipes, as runc does and libcontainer does not.
+///
+/// A user must be able to open `/dev/stdout`, which is the pipe that the engine made as root. What cannot be given, a
+/// file on a read-only file system or `/dev/null`, is left as it is.
+fn prepare_stdio(process: &Process) {
+    let streams: [(BorrowedFd<'_>, _); 3] = [
+        (stdin(), "stdin"),
+        (stdout(), "stdout"),
+        (stderr(), "stderr"),
+    ];
+    if process.terminal() == Some(true)
+        && let Some(size) = process.console_size()
+    {
+        let cells = |count: u64| u16::try_from(count).unwrap_or(u16::MAX);
+        let size = Winsize {
+            ws_row: cells(size.height()),
+            ws_col: cells(size.width()),
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        if let Err(error) = tcsetwinsize(stdin(), size) {
+            tracing::warn!(%error, "cannot set the terminal's size");
+        }
+    }
+    for (stream, name) in streams {
+        let uid = process.user().uid();
+        match fstat(stream) {
+            Ok(found) if found.st_uid != uid && found.st_rdev != makedev(1, 3) => {
+                if let Err(error) = fchown(stream, Some(Uid::from_raw(uid)), None) {
+                    tracing::warn!(%error, name, "cannot give the process its own stream");
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Looks `name` up as a shell does, with the errors of Go's `exec.LookPath`, which Docker's clients know.

@@ -118,6 +118,29 @@ impl Bench {
     }
 
     pub fn exec(&self, process: &Value) -> Result<Ended, Failure> {
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        let stdio = [None, Some(write.try_clone().unwrap()), Some(write)];
+        let (pid, ()) = self.add(process, None, stdio, || ())?;
+        Ok(ended(pid, File::from(read)))
+    }
+
+    /// Adds a process with a terminal; `accept` takes the connection meanwhile.
+    pub fn exec_with_console<T>(
+        &self,
+        process: &Value,
+        socket: &Path,
+        accept: impl FnOnce() -> T,
+    ) -> Result<(Pid, T), Failure> {
+        self.add(process, Some(socket), [None, None, None], accept)
+    }
+
+    fn add<T>(
+        &self,
+        process: &Value,
+        console_socket: Option<&Path>,
+        stdio: [Option<OwnedFd>; 3],
+        meanwhile: impl FnOnce() -> T,
+    ) -> Result<(Pid, T), Failure> {
         let (file, pid_file, log) = (
             self.path("process.json"),
             self.path("exec-pid"),
@@ -125,28 +148,26 @@ impl Bench {
         );
         let _ = fs::remove_file(&log);
         fs::write(&file, process.to_string()).unwrap();
-        let (read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
         let command = self.runtime.exec(Exec {
             id: &self.id,
             process: &file,
             pid_file: &pid_file,
             log: &log,
-            console_socket: None,
+            console_socket,
             cgroup: None,
-            stdio: [None, Some(write.try_clone().unwrap()), Some(write)],
+            stdio,
         });
         let wait = Direct.launch(&command).unwrap();
         drop(command);
+        let result = meanwhile();
         let success = wait().unwrap().exit_status() == Some(0);
-        let pid = self.runtime.outcome(success, &pid_file, &log)?;
-        Ok(ended(pid, File::from(read)))
+        Ok((self.runtime.outcome(success, &pid_file, &log)?, result))
     }
 }
 
 impl Drop for Bench {
     fn drop(&mut self) {
         let _ = fs::write(self.cgroup().join("cgroup.kill"), "1");
-        while matches!(waitpid(None, WaitOptions::NOHANG), Ok(Some(_))) {}
         let _ = fs::remove_dir(self.cgroup());
     }
 }

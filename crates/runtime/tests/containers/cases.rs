@@ -39,6 +39,15 @@ pub const ALL: &[Case] = &[
     ("descriptors_are_handed_over_with_listen_pid", listen_fds),
     ("a_terminal_comes_over_the_console_socket", terminal),
     ("a_shared_mount_reaches_the_host", shared_mount),
+    (
+        "an_added_terminal_has_its_size_and_belongs_to_its_user",
+        exec_terminal,
+    ),
+    ("a_user_may_open_its_own_streams", own_streams),
+    ("no_new_privileges_comes_with_the_filter", no_new_privileges),
+    ("a_user_namespace_works", user_namespace),
+    ("many_containers_can_be_made_at_once", many),
+    ("the_command_line_is_runcs", command_line),
 ];
 
 fn run(script: &str) -> Ended {
@@ -308,7 +317,6 @@ fn create_failures() {
         let failure = bench.run().unwrap_err();
         assert_eq!(failure.kind, kind, "{failure}");
         if message.is_empty() {
-            println!("{failure}");
             assert!(failure.message.contains("/nonexistent"), "{failure}");
         } else {
             assert_eq!(failure.message, message);
@@ -377,6 +385,15 @@ fn terminal() {
     let socket = bench.path("console");
     let listener = UnixListener::bind(&socket).unwrap();
     let (pid, _) = bench.create(Some(&socket), vec![]).unwrap();
+    let mut master = receive_master(&listener);
+    bench.runtime.start(&bench.id).unwrap();
+    let mut text = [0; 32];
+    let length = master.read(&mut text).unwrap();
+    assert_eq!(String::from_utf8_lossy(&text[..length]), "/dev/pts/0\r\n");
+    assert_eq!(wait(pid), 5);
+}
+
+fn receive_master(listener: &UnixListener) -> File {
     let (stream, _) = listener.accept().unwrap();
     let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -387,12 +404,7 @@ fn terminal() {
         RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
         _ => None,
     });
-    let mut master = File::from(master.unwrap());
-    bench.runtime.start(&bench.id).unwrap();
-    let mut text = [0; 32];
-    let length = master.read(&mut text).unwrap();
-    assert_eq!(String::from_utf8_lossy(&text[..length]), "/dev/pts/0\r\n");
-    assert_eq!(wait(pid), 5);
+    File::from(master.unwrap())
 }
 
 fn shared_mount() {
@@ -423,4 +435,147 @@ fn shared_mount() {
         (ended.output.as_str(), seen.unwrap().as_str()),
         ("", "seen\n")
     );
+}
+
+fn exec_terminal() {
+    let (mut bench, _output) = running("echo up");
+    let socket = bench.path("console");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let mut process = bench.process().clone();
+    process["terminal"] = json!(true);
+    process["consoleSize"] = json!({"height": 33, "width": 101});
+    process["user"] = json!({"uid": 1000, "gid": 1000});
+    process["capabilities"] = json!(capabilities::process_sets(
+        &capabilities::default_set(),
+        1000
+    ));
+    process["args"] = json!([
+        "sh",
+        "-c",
+        "busybox stty size; tty; echo opened > /dev/tty; busybox stat -c %u $(tty)"
+    ]);
+    let (_, mut master) = bench
+        .exec_with_console(&process, &socket, || receive_master(&listener))
+        .unwrap();
+    let mut text = Vec::new();
+    // A terminal whose other end is closed gives EIO instead of an end.
+    let _ = master.read_to_end(&mut text);
+    assert_eq!(
+        String::from_utf8_lossy(&text),
+        "33 101\r\n/dev/pts/0\r\nopened\r\n1000\r\n"
+    );
+}
+
+fn own_streams() {
+    let mut bench = Bench::new("echo opened > /proc/self/fd/1");
+    bench.process()["user"] = json!({"uid": 1000, "gid": 1000});
+    assert_eq!(bench.run().unwrap().output, "opened\n");
+}
+
+fn no_new_privileges() {
+    let mut bench = Bench::new(&format!(
+        "grep -E '^(NoNewPrivs|Seccomp:)' /proc/self/status; {}",
+        system_calls(&[KEYCTL])
+    ));
+    bench.process()["noNewPrivileges"] = json!(true);
+    assert_eq!(
+        bench.run().unwrap().output,
+        "NoNewPrivs:\t1\nSeccomp:\t2\n250 1\n"
+    );
+}
+
+fn user_namespace() {
+    let mut bench = Bench::new("id -u; cat /proc/self/uid_map; grep ^CapEff /proc/self/status");
+    let map = json!([{"containerID": 0, "hostID": 100_000, "size": 65_536}]);
+    bench.config["linux"]["namespaces"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"type": "user"}));
+    bench.config["linux"]["uidMappings"] = map.clone();
+    bench.config["linux"]["gidMappings"] = map;
+    // The root must be able to pass the temporary directory.
+    fs::set_permissions(bench.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(
+        bench.run().unwrap().output,
+        "0\n         0     100000      65536\nCapEff:\t00000000a80425fb\n"
+    );
+}
+
+fn many() {
+    let threads: Vec<_> = (0..8)
+        .map(|_| {
+            std::thread::spawn(|| {
+                for code in 0..6 {
+                    let bench = Bench::new(&format!("echo {code}; exit {code}"));
+                    assert_eq!(
+                        bench.run().unwrap(),
+                        Ended {
+                            code,
+                            output: format!("{code}\n")
+                        }
+                    );
+                    bench.runtime.delete(&bench.id).unwrap();
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
+fn command_line() {
+    let bench = Bench::new("exec sleep 1000");
+    fs::write(bench.path("bundle/config.json"), bench.config.to_string()).unwrap();
+    let helper = |command: &str, more: &[&str]| {
+        let output = std::process::Command::new("/proc/self/exe")
+            .args(["runtime", "--root"])
+            .arg(bench.path("state"))
+            .args([command, &bench.id])
+            .args(more)
+            .stdin(std::process::Stdio::null())
+            .output()
+            .unwrap();
+        (
+            output.status.success(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let good = (true, String::new());
+    let bundle = bench.path("bundle").display().to_string();
+    let pid_file = bench.path("pid");
+    // Its output would be that of the container, which stays open: to nowhere instead.
+    let status = std::process::Command::new("/proc/self/exe")
+        .args(["runtime", "create", "--root"])
+        .arg(bench.path("state"))
+        .args(["--bundle", &bundle, "--pid-file"])
+        .arg(&pid_file)
+        .arg(&bench.id)
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .status();
+    assert!(status.unwrap().success());
+    assert_eq!(helper("start", &[]), good);
+    let again = helper("create", &["--bundle", &bundle]);
+    assert_eq!(
+        again,
+        (
+            false,
+            "coracle runtime: container already exists\n".to_owned()
+        )
+    );
+    assert!(!helper("delete", &[]).0);
+    assert_eq!(helper("delete", &["--force"]), good);
+    assert_eq!(helper("delete", &["--force"]), good);
+    assert_eq!(
+        helper("nope", &[]),
+        (
+            false,
+            "coracle runtime: unknown command nope: expected create, exec, start or delete\n"
+                .to_owned()
+        )
+    );
+    let pid = fs::read_to_string(pid_file).unwrap().parse().unwrap();
+    assert_eq!(wait(rustix::process::Pid::from_raw(pid).unwrap()), 128 + 9);
 }

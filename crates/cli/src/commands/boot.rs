@@ -81,5 +81,5 @@ fn total(entries: &[Entry]) -> String {
 }
 
 fn seconds(us: u64) -> String {
-    format!("{}.{:03}", us / 1_000_000, us % 1_000_000 / 1_000)
+    format!("{:.3}", us as f64 / 1e6)
 }

@@ -105,7 +105,7 @@ fn boot_is_a_table_by_time() {
         machine.ros(&["boot"]),
         out("\
 KIND     NAME       START   TIME
-phase    mounts     0.412  0.030
+phase    mounts     0.412  0.031
 service  udev-cold  1.203  0.900
 service  ntp        3.000  0.010  failed: image coracle/os-ntp:v0.1.0 is not on this machine
 total 3.010 s since the kernel started, 0.412 s of it before PID 1's first phase

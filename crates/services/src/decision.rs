@@ -33,6 +33,9 @@ pub(crate) struct Wanted<'a> {
     pub hash: &'a str,
     /// Id of the image, `None` when the engine does not have it.
     pub image: Option<&'a str>,
+    /// Whether the engine no longer has the image of the container there is: an update of the system brought others. The
+    /// container cannot start again, whatever its rebuild label says.
+    pub old_image_gone: bool,
     /// The service's console label.
     pub console: Option<&'a str>,
     /// The service's rebuild label.
@@ -57,7 +60,7 @@ pub(crate) fn decide(
     let replace = match (recreate, wanted.rebuild) {
         (Recreate::Never, _) => false,
         (Recreate::Always, _) | (Recreate::WhenChanged, Rebuild::Always) => true,
-        (Recreate::WhenChanged, Rebuild::Never) => another_console,
+        (Recreate::WhenChanged, Rebuild::Never) => another_console || wanted.old_image_gone,
         (Recreate::WhenChanged, Rebuild::WhenChanged) => another_console || changed,
     };
     if replace {
@@ -87,6 +90,7 @@ mod tests {
         let same = Wanted {
             hash: "h",
             image: Some("sha256:a"),
+            old_image_gone: false,
             console: Some("default"),
             rebuild: Rebuild::WhenChanged,
             partner_replaced: false,
@@ -130,6 +134,15 @@ mod tests {
                 Keep,
             ),
             ("never: image", never(image), Recreate::WhenChanged, Keep),
+            (
+                "never: updated system",
+                never(Wanted {
+                    old_image_gone: true,
+                    ..image
+                }),
+                Recreate::WhenChanged,
+                Replace,
+            ),
             (
                 "never: console",
                 never(console),

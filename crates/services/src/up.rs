@@ -246,9 +246,16 @@ impl Run<'_> {
             namespaces(service).any(|partner| replaced.contains(project.container_name(partner)))
         };
         let hash = config_hash(project, service);
+        let old_image_gone = match &existing {
+            Some(old) if image.is_some() && image.as_ref() != Some(&old.image) => {
+                engine.image_id(&old.image).await?.is_none()
+            }
+            _ => false,
+        };
         let wanted = Wanted {
             hash: &hash,
             image: image.as_deref(),
+            old_image_gone,
             console: service.labels.get(CONSOLE).map(String::as_str),
             rebuild: service.steering.rebuild,
             partner_replaced,

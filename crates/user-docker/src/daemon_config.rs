@@ -32,7 +32,10 @@ impl DaemonConfig {
         if let Some(text) = user_file {
             config.merge_user_file(text);
         }
-        config.file.extend(settings(docker));
+        // os-config.yml spells Coracle's defaults out; saying them again does not overrule the user's file.
+        let defaults = defaults();
+        let said = settings(docker).into_iter();
+        config.file.extend(said.filter(|(key, value)| defaults.get(key) != Some(value)));
         config.add_arguments(&docker.extra_args);
         if docker.tls {
             config.add_tls(docker);
@@ -314,6 +317,18 @@ mod tests {
                 "bip": "172.20.0.1/16", "mtu": 1400, "hosts": ["fd://", "tcp://0.0.0.0:2375"],
                 "log-opts": {"max-size": "1m"},
             })
+        );
+    }
+
+    #[test]
+    fn defaults_that_are_said_again_do_not_overrule_the_users_file() {
+        let config = DaemonConfig::new(
+            &docker(json!({"group": "docker", "log_opts": {"max-file": 2, "max-size": "25m"}})),
+            Some(r#"{"group": "staff", "log-opts": {"max-size": "1m"}}"#),
+        );
+        assert_eq!(
+            beyond_defaults(&config),
+            json!({"group": "staff", "log-opts": {"max-size": "1m"}, "hosts": ["fd://"]})
         );
     }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::Error;
 use crate::engines::Engines;
 use crate::project::Project;
-use crate::up::{Done, Observer, Outcome};
-use crate::walk::{Direction, walk};
+use crate::up::{Observer, Outcome};
+use crate::walk::{Act, walk};
 
 /// Stops services, dependants first; each is killed after `timeout`.
 ///
@@ -19,21 +19,7 @@ pub async fn stop(
     timeout: Duration,
     observer: &dyn Observer,
 ) -> Result<Vec<Outcome>, Error> {
-    walk(
-        engines,
-        project,
-        names,
-        Direction::Stop,
-        observer,
-        async |engine, service| match engine.container(&service.container_name).await? {
-            Some(container) if container.running => {
-                engine.stop(&service.container_name, timeout).await?;
-                Ok(Done::Stopped)
-            }
-            _ => Ok(Done::Absent),
-        },
-    )
-    .await
+    walk(engines, project, names, observer, &Act::Stop(&|_| timeout)).await
 }
 
 /// Starts the containers of services, which must exist.
@@ -46,21 +32,7 @@ pub async fn start(
     names: &[String],
     observer: &dyn Observer,
 ) -> Result<Vec<Outcome>, Error> {
-    walk(
-        engines,
-        project,
-        names,
-        Direction::Start,
-        observer,
-        async |engine, service| {
-            if service.steering.create_only {
-                return Ok(Done::Created);
-            }
-            engine.start(&service.container_name).await?;
-            Ok(Done::Started)
-        },
-    )
-    .await
+    walk(engines, project, names, observer, &Act::Start).await
 }
 
 /// Stops and starts services. One call of the engine does both, so a service may restart the one that it is called from.
@@ -74,24 +46,10 @@ pub async fn restart(
     timeout: Duration,
     observer: &dyn Observer,
 ) -> Result<Vec<Outcome>, Error> {
-    walk(
-        engines,
-        project,
-        names,
-        Direction::Start,
-        observer,
-        async |engine, service| {
-            if service.steering.create_only {
-                return Ok(Done::Created);
-            }
-            engine.restart(&service.container_name, timeout).await?;
-            Ok(Done::Started)
-        },
-    )
-    .await
+    walk(engines, project, names, observer, &Act::Restart(timeout)).await
 }
 
-/// Removes the containers of services, running or not, and their anonymous volumes if asked to.
+/// Removes the containers of services, running or not, and their volumes without a name if asked to.
 ///
 /// # Errors
 /// When a name is no service; then nothing was done.
@@ -102,20 +60,5 @@ pub async fn remove(
     volumes: bool,
     observer: &dyn Observer,
 ) -> Result<Vec<Outcome>, Error> {
-    walk(
-        engines,
-        project,
-        names,
-        Direction::Stop,
-        observer,
-        async |engine, service| {
-            Ok(
-                match engine.remove(&service.container_name, volumes).await? {
-                    true => Done::Removed,
-                    false => Done::Absent,
-                },
-            )
-        },
-    )
-    .await
+    walk(engines, project, names, observer, &Act::Remove { volumes }).await
 }

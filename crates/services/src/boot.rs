@@ -27,14 +27,17 @@ pub async fn boot(root: &Path, engines: &Engines, boot_log: &Path) {
     if loaded.config.rancher.preload_wait {
         engines.preload(Kind::System).await;
     }
-    let options = Options::default();
-    let services = async {
-        if let Err(error) = up(engines, project, &options, &observer).await {
-            tracing::error!("services: {error}");
-        }
-    };
-    tokio::join!(services, engines.preload(Kind::System));
+    tokio::join!(
+        start_all(engines, project, &observer),
+        engines.preload(Kind::System)
+    );
     engines.preload(Kind::User).await;
+}
+
+async fn start_all(engines: &Engines, project: Project, observer: &BootObserver<'_>) {
+    if let Err(error) = up(engines, project, &Options::default(), observer).await {
+        tracing::error!("services: {error}");
+    }
 }
 
 struct BootObserver<'a> {
@@ -72,5 +75,30 @@ impl Observer for BootObserver<'_> {
     fn reload(&self) -> Option<Project> {
         self.reloaded.store(true, Ordering::Relaxed);
         Some(definitions::load(self.root))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{Project, shut_down};
+
+    fn can_be_spawned(_: impl Future<Output = ()> + Send + 'static) {}
+
+    #[test]
+    fn pid_1_can_spawn_boot_and_shutdown() {
+        can_be_spawned(async {
+            let engines = Engines::of_this_machine();
+            boot(
+                Path::new("/"),
+                &engines,
+                Path::new("/run/coracle/boot.json"),
+            )
+            .await;
+            let project = Project::default();
+            let _ = shut_down(&engines, &project, Duration::from_secs(1), &()).await;
+        });
     }
 }

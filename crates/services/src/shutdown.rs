@@ -9,8 +9,9 @@ use crate::engine::Kind;
 use crate::engines::Engines;
 use crate::labels::Scope;
 use crate::project::Project;
-use crate::up::{Done, Observer};
-use crate::walk::{Direction, walk};
+use crate::service::Service;
+use crate::up::Observer;
+use crate::walk::{Act, walk};
 
 /// How long a service may take to end.
 const SERVICE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -31,45 +32,35 @@ pub async fn shut_down(
     limit: Duration,
     observer: &dyn Observer,
 ) -> Result<(), Error> {
-    let stop = async {
-        stop_others(engines, project).await?;
-        let docker = limit.saturating_sub(RESERVE).max(SERVICE_TIMEOUT);
-        let system: Vec<String> = project
-            .services
-            .iter()
-            .filter(|s| s.steering.scope == Scope::System && !s.steering.create_only)
-            .map(|s| s.name.clone())
-            .collect();
-        if system.is_empty() {
-            return Ok(());
-        }
-        let stopped = walk(
-            engines,
-            project,
-            &system,
-            Direction::Stop,
-            observer,
-            async |engine, service| {
-                let timeout = if service.name == "docker" {
-                    docker
-                } else {
-                    SERVICE_TIMEOUT
-                };
-                match engine.container(&service.container_name).await? {
-                    Some(container) if container.running => {
-                        engine.stop(&service.container_name, timeout).await?;
-                        Ok(Done::Stopped)
-                    }
-                    _ => Ok(Done::Absent),
-                }
-            },
-        );
-        stopped.await.map(drop)
-    };
-    match tokio::time::timeout(limit, stop).await {
+    match tokio::time::timeout(limit, stop_all(engines, project, limit, observer)).await {
         Ok(result) => result,
         Err(_) => Err(Error::ShutdownLimit { limit }),
     }
+}
+
+async fn stop_all(
+    engines: &Engines,
+    project: &Project,
+    limit: Duration,
+    observer: &dyn Observer,
+) -> Result<(), Error> {
+    stop_others(engines, project).await?;
+    let system: Vec<String> = project
+        .services
+        .iter()
+        .filter(|s| s.steering.scope == Scope::System && !s.steering.create_only)
+        .map(|s| s.name.clone())
+        .collect();
+    if system.is_empty() {
+        return Ok(());
+    }
+    let docker = limit.saturating_sub(RESERVE).max(SERVICE_TIMEOUT);
+    let timeout = |service: &Service| match service.name.as_str() {
+        "docker" => docker,
+        _ => SERVICE_TIMEOUT,
+    };
+    walk(engines, project, &system, observer, &Act::Stop(&timeout)).await?;
+    Ok(())
 }
 
 /// Stops the running containers that belong to no service.

@@ -1,5 +1,7 @@
 //! Doing one thing to several services, as many at a time as the order allows, forwards or backwards.
 
+use std::time::Duration;
+
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
@@ -21,38 +23,72 @@ pub(crate) enum Direction {
     Stop,
 }
 
+/// What is done to each service.
+pub(crate) enum Act<'a> {
+    /// Start its container, which must exist.
+    Start,
+    /// Stop it; the container is killed after the time that the function gives.
+    Stop(&'a (dyn Fn(&Service) -> Duration + Sync)),
+    /// Stop and start it, killing it after that time.
+    Restart(Duration),
+    /// Remove its container, and the volumes without a name if asked to.
+    Remove {
+        /// Whether volumes go too.
+        volumes: bool,
+    },
+}
+
+impl Act<'_> {
+    /// Containers are stopped and removed in the reverse of the order in which they start.
+    fn direction(&self) -> Direction {
+        match self {
+            Self::Start | Self::Restart(_) => Direction::Start,
+            Self::Stop(_) | Self::Remove { .. } => Direction::Stop,
+        }
+    }
+
+    async fn on(&self, engine: &Engine, service: &Service) -> Result<Done, Error> {
+        let name = service.container_name.as_str();
+        match self {
+            Self::Start | Self::Restart(_) if service.steering.create_only => Ok(Done::Created),
+            Self::Start => {
+                engine.start(name).await?;
+                Ok(Done::Started)
+            }
+            Self::Restart(timeout) => {
+                engine.restart(name, *timeout).await?;
+                Ok(Done::Started)
+            }
+            Self::Stop(timeout) => match engine.container(name).await? {
+                Some(container) if container.running => {
+                    engine.stop(name, timeout(service)).await?;
+                    Ok(Done::Stopped)
+                }
+                _ => Ok(Done::Absent),
+            },
+            Self::Remove { volumes } => Ok(match engine.remove(name, *volumes).await? {
+                true => Done::Removed,
+                false => Done::Absent,
+            }),
+        }
+    }
+}
+
 /// Does `act` to the named services (all when `names` is empty). Services that are not named are not waited for.
 pub(crate) async fn walk(
     engines: &Engines,
     project: &Project,
     names: &[String],
-    direction: Direction,
     observer: &dyn Observer,
-    act: impl AsyncFn(&Engine, &Service) -> Result<Done, Error>,
+    act: &Act<'_>,
 ) -> Result<Vec<Outcome>, Error> {
-    let mut schedule = plan(project, names, direction)?;
+    let mut schedule = plan(project, names, act.direction())?;
     let mut running = FuturesUnordered::new();
     let mut outcomes = Vec::new();
     loop {
         for name in schedule.ready() {
             observer.begun(&name);
-            let act = &act;
-            running.push(async move {
-                let start_us = coracle_boot_log::now_us();
-                let result = match project.service(&name) {
-                    Some(service) => match engines.for_scope(service.steering.scope).await {
-                        Ok(engine) => act(engine, service).await,
-                        Err(error) => Err(error),
-                    },
-                    None => Err(Error::UnknownService { name: name.clone() }),
-                };
-                Outcome {
-                    name,
-                    start_us,
-                    end_us: coracle_boot_log::now_us(),
-                    result,
-                }
-            });
+            running.push(one(engines, project, name, act));
         }
         let Some(outcome) = running.next().await else {
             return Ok(outcomes);
@@ -60,6 +96,23 @@ pub(crate) async fn walk(
         observer.done(&outcome);
         schedule.done(&outcome.name);
         outcomes.push(outcome);
+    }
+}
+
+async fn one(engines: &Engines, project: &Project, name: String, act: &Act<'_>) -> Outcome {
+    let start_us = coracle_boot_log::now_us();
+    let result = match project.service(&name) {
+        Some(service) => match engines.for_scope(service.steering.scope).await {
+            Ok(engine) => act.on(engine, service).await,
+            Err(error) => Err(error),
+        },
+        None => Err(Error::UnknownService { name: name.clone() }),
+    };
+    Outcome {
+        name,
+        start_us,
+        end_us: coracle_boot_log::now_us(),
+        result,
     }
 }
 

@@ -1,0 +1,225 @@
+//! Bodies of requests and answers.
+
+use std::convert::Infallible;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, StreamExt};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty, Full, LengthLimitError, Limited, StreamBody};
+use hyper::body::Frame;
+use tokio::io::AsyncWriteExt;
+use tokio::net::unix::pipe;
+use tokio::sync::mpsc;
+
+use crate::error::{Error, Result};
+
+/// What a client sends.
+pub type RequestBody = UnsyncBoxBody<Bytes, io::Error>;
+/// What it gets. An error cuts the connection, so that the client does not take a part for the whole.
+pub type ResponseBody = UnsyncBoxBody<Bytes, io::Error>;
+
+/// Largest JSON body, bytes.
+pub const JSON_LIMIT: usize = 4 << 20;
+/// Size of the pieces of a generated archive, bytes.
+const PIECE: usize = 64 * 1024;
+/// Pieces of a generated archive that wait for the client.
+const QUEUE: usize = 4;
+
+/// No body.
+pub fn empty() -> ResponseBody {
+    Empty::new()
+        .map_err(|never: Infallible| match never {})
+        .boxed_unsync()
+}
+
+/// A body that is known as a whole.
+pub fn full(bytes: impl Into<Bytes>) -> ResponseBody {
+    Full::new(bytes.into())
+        .map_err(|never: Infallible| match never {})
+        .boxed_unsync()
+}
+
+/// A body in pieces, each sent as it comes.
+pub fn stream(pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> ResponseBody {
+    BodyExt::boxed_unsync(StreamBody::new(pieces.map(|piece| piece.map(Frame::data))))
+}
+
+/// A body of JSON documents, one a line, sent as they come.
+pub fn json_lines<T: serde::Serialize>(
+    items: impl Stream<Item = T> + Send + 'static,
+) -> ResponseBody {
+    stream(items.map(|item| {
+        let mut line = serde_json::to_vec(&item)?;
+        line.push(b'\n');
+        Ok(Bytes::from(line))
+    }))
+}
+
+/// Reads a whole body of at most `limit` bytes.
+///
+/// # Errors
+/// When it is larger, or the client goes away.
+pub async fn read(body: RequestBody, limit: usize) -> Result<Bytes> {
+    match Limited::new(body, limit).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Error::TooLarge { limit }),
+        Err(error) => Err(Error::BadRequest(format!("read request body: {error}"))),
+    }
+}
+
+/// Copies a body into a pipe, while `consumer` reads from the pipe's other end. When the consumer stops early the rest of
+/// the body is read and dropped, so that the client gets to read the answer.
+///
+/// # Errors
+/// Those of the consumer; when the client goes away the consumer sees the end of the data.
+pub async fn pipe_to<T>(
+    mut body: RequestBody,
+    consumer: impl AsyncFnOnce(OwnedFd) -> Result<T>,
+) -> Result<T> {
+    let internal =
+        |error: io::Error| Error::Internal(format!("make a pipe for the request body: {error}"));
+    let (reader, writer) = io::pipe().map_err(internal)?;
+    let mut writer = pipe::Sender::from_owned_fd(writer.into()).map_err(internal)?;
+    let feed = async move {
+        let mut open = true;
+        while let Some(Ok(frame)) = body.frame().await {
+            if let (true, Some(data)) = (open, frame.data_ref()) {
+                open = writer.write_all(data).await.is_ok();
+            }
+        }
+    };
+    let (result, ()) = tokio::join!(consumer(reader.into()), feed);
+    result
+}
+
+/// A body that blocking code writes, and the writer for it. Writing waits for a slow client and fails when it is gone.
+pub fn written() -> (BodyWriter, ResponseBody) {
+    let (queue, pieces) = mpsc::channel(QUEUE);
+    let pieces = futures_util::stream::unfold(Some(pieces), async |pieces| {
+        let mut pieces = pieces?;
+        match pieces.recv().await {
+            Some(Piece::Data(data)) => Some((Ok(data), Some(pieces))),
+            Some(Piece::End) => None,
+            // The writer has failed, or panicked.
+            None => Some((Err(io::ErrorKind::UnexpectedEof.into()), None)),
+        }
+    });
+    (
+        BodyWriter {
+            queue,
+            piece: BytesMut::new(),
+        },
+        stream(pieces),
+    )
+}
+
+#[derive(Debug)]
+enum Piece {
+    Data(Bytes),
+    End,
+}
+
+/// The writing end of [`written`]. One that is dropped without [`BodyWriter::finish`] cuts the connection.
+#[derive(Debug)]
+pub struct BodyWriter {
+    queue: mpsc::Sender<Piece>,
+    piece: BytesMut,
+}
+
+impl BodyWriter {
+    /// Sends what is left: the body is complete.
+    ///
+    /// # Errors
+    /// When the client has gone.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.flush()?;
+        self.send(Piece::End)
+    }
+
+    fn send(&self, piece: Piece) -> io::Result<()> {
+        self.queue
+            .blocking_send(piece)
+            .map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+impl Write for BodyWriter {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.piece.extend_from_slice(data);
+        if self.piece.len() >= PIECE {
+            self.flush()?;
+        }
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.piece.is_empty() {
+            return Ok(());
+        }
+        let piece = self.piece.split().freeze();
+        self.send(Piece::Data(piece))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(pieces: &'static [&'static str]) -> RequestBody {
+        let pieces = pieces
+            .iter()
+            .map(|piece| Ok(Frame::data(Bytes::from_static(piece.as_bytes()))));
+        BodyExt::boxed_unsync(StreamBody::new(futures_util::stream::iter(pieces)))
+    }
+
+    #[tokio::test]
+    async fn bodies_are_limited() {
+        assert_eq!(read(request(&["ab", "cd"]), 4).await.unwrap(), "abcd");
+        assert!(matches!(
+            read(request(&["ab", "cd"]), 3).await,
+            Err(Error::TooLarge { limit: 3 })
+        ));
+    }
+
+    #[tokio::test]
+    async fn a_body_reaches_its_consumer_through_a_pipe() {
+        let text = pipe_to(request(&["ab", "cd"]), async |pipe| {
+            let reading =
+                tokio::task::spawn_blocking(move || io::read_to_string(std::fs::File::from(pipe)));
+            Ok(reading.await.unwrap().unwrap())
+        });
+        assert_eq!(text.await.unwrap(), "abcd");
+    }
+
+    #[tokio::test]
+    async fn a_consumer_that_stops_early_ends_the_copy() {
+        let result: Result<()> = pipe_to(request(&["ab", "cd"]), async |pipe| {
+            drop(pipe);
+            Err(Error::BadRequest("no archive".into()))
+        })
+        .await;
+        assert_eq!(result.unwrap_err().to_string(), "no archive");
+    }
+
+    #[tokio::test]
+    async fn what_is_written_arrives_or_fails_as_a_whole() {
+        for (complete, expected) in [(true, Some(200_000)), (false, None)] {
+            let (mut writer, body) = written();
+            tokio::task::spawn_blocking(move || {
+                writer.write_all(&[b'x'; 200_000]).unwrap();
+                if complete {
+                    writer.finish().unwrap();
+                }
+            });
+            let collected = body.collect().await.ok().map(|body| body.to_bytes().len());
+            assert_eq!(collected, expected);
+        }
+        let (mut writer, body) = written();
+        drop(body);
+        let failed =
+            tokio::task::spawn_blocking(move || writer.write_all(&[b'x'; 200_000]).is_err());
+        assert!(failed.await.unwrap());
+    }
+}

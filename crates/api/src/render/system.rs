@@ -1,0 +1,211 @@
+//! The engine and its machine: `GET /version` and `GET /info`.
+
+use serde_json::{Value, json};
+
+use crate::version::ApiVersion;
+
+/// What the machine is.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Machine {
+    /// Host name.
+    pub name: String,
+    /// Kernel's release: `6.12.0`.
+    pub kernel: String,
+    /// Kernel's name of the architecture: `x86_64`.
+    pub architecture: String,
+    /// Name of the operating system, for people.
+    pub system: String,
+    /// Its version.
+    pub system_version: String,
+    /// Processors.
+    pub cpus: usize,
+    /// Memory, bytes.
+    pub memory: u64,
+    /// Controllers of the control groups.
+    pub controllers: Vec<String>,
+    /// Whether packets are forwarded.
+    pub forwards: bool,
+}
+
+/// What the engine has.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Counts {
+    /// Containers whose process runs.
+    pub running: usize,
+    /// Containers whose process is frozen.
+    pub paused: usize,
+    /// All others.
+    pub stopped: usize,
+    /// Images.
+    pub images: usize,
+    /// Clients that listen to events.
+    pub listeners: usize,
+    /// Open descriptors.
+    pub descriptors: usize,
+}
+
+/// Version of the engine.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Go's name of an architecture, which the API uses for `Arch`.
+fn go_architecture(kernel: &str) -> &str {
+    match kernel {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// `GET /version`
+pub fn version(machine: &Machine) -> Value {
+    let architecture = go_architecture(&machine.architecture);
+    let details = json!({
+        "ApiVersion": ApiVersion::NEWEST.to_string(),
+        "Arch": architecture,
+        "BuildTime": "",
+        "Experimental": "false",
+        "GitCommit": "",
+        "GoVersion": "",
+        "KernelVersion": machine.kernel,
+        "MinAPIVersion": ApiVersion::OLDEST.to_string(),
+        "Os": "linux",
+    });
+    json!({
+        "Platform": {"Name": "System Docker (Coracle)"},
+        "Components": [{"Name": "Engine", "Version": VERSION, "Details": details}],
+        "Version": VERSION,
+        "ApiVersion": ApiVersion::NEWEST.to_string(),
+        "MinAPIVersion": ApiVersion::OLDEST.to_string(),
+        "GitCommit": "",
+        "GoVersion": "",
+        "Os": "linux",
+        "Arch": architecture,
+        "KernelVersion": machine.kernel,
+        "Experimental": false,
+        "BuildTime": "",
+    })
+}
+
+/// `GET /info`. `id` identifies the engine, `root` is where its data is, `now` is RFC 3339.
+pub fn info(machine: &Machine, counts: &Counts, id: &str, root: &str, now: &str) -> Value {
+    let has = |controller: &str| machine.controllers.iter().any(|name| name == controller);
+    json!({
+        "ID": id,
+        "Containers": counts.running + counts.paused + counts.stopped,
+        "ContainersRunning": counts.running,
+        "ContainersPaused": counts.paused,
+        "ContainersStopped": counts.stopped,
+        "Images": counts.images,
+        "Driver": "overlay2",
+        "DriverStatus": [["Layers", "unpacked directories"]],
+        "Plugins": {"Volume": ["local"], "Network": ["host", "null"], "Authorization": null, "Log": ["json-file", "none"]},
+        "MemoryLimit": has("memory"),
+        "SwapLimit": has("memory"),
+        "CpuCfsPeriod": has("cpu"),
+        "CpuCfsQuota": has("cpu"),
+        "CPUShares": has("cpu"),
+        "CPUSet": has("cpuset"),
+        "PidsLimit": has("pids"),
+        "OomKillDisable": false,
+        "IPv4Forwarding": machine.forwards,
+        "BridgeNfIptables": true,
+        "BridgeNfIp6tables": true,
+        "Debug": false,
+        "NFd": counts.descriptors,
+        "NGoroutines": 0,
+        "SystemTime": now,
+        "LoggingDriver": "json-file",
+        "CgroupDriver": "cgroupfs",
+        "CgroupVersion": "2",
+        "NEventsListener": counts.listeners,
+        "KernelVersion": machine.kernel,
+        "OperatingSystem": machine.system,
+        "OSVersion": machine.system_version,
+        "OSType": "linux",
+        "Architecture": machine.architecture,
+        "IndexServerAddress": "https://index.docker.io/v1/",
+        "RegistryConfig": {"IndexConfigs": {}, "InsecureRegistryCIDRs": [], "Mirrors": []},
+        "NCPU": machine.cpus,
+        "MemTotal": machine.memory,
+        "GenericResources": null,
+        "DockerRootDir": root,
+        "HttpProxy": "",
+        "HttpsProxy": "",
+        "NoProxy": "",
+        "Name": machine.name,
+        "Labels": [],
+        "ExperimentalBuild": false,
+        "ServerVersion": VERSION,
+        "Runtimes": {"coracle": {"path": "coracle"}},
+        "DefaultRuntime": "coracle",
+        "Swarm": {
+            "NodeID": "", "NodeAddr": "", "LocalNodeState": "inactive", "ControlAvailable": false, "Error": "",
+            "RemoteManagers": null
+        },
+        "LiveRestoreEnabled": false,
+        "Isolation": "",
+        "InitBinary": "",
+        "ContainerdCommit": {"ID": ""},
+        "RuncCommit": {"ID": ""},
+        "InitCommit": {"ID": ""},
+        "SecurityOptions": ["name=seccomp,profile=builtin", "name=cgroupns"],
+        "CDISpecDirs": [],
+        "Warnings": null,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use bollard_stubs::models::{SystemInfo, SystemVersion};
+
+    use super::*;
+
+    fn machine() -> Machine {
+        Machine {
+            name: "boat".into(),
+            kernel: "6.12.0".into(),
+            architecture: "x86_64".into(),
+            cpus: 2,
+            memory: 1 << 30,
+            controllers: vec!["memory".into(), "pids".into()],
+            ..Machine::default()
+        }
+    }
+
+    #[test]
+    fn the_version_names_both_ends_of_the_api() {
+        let version: SystemVersion = serde_json::from_value(version(&machine())).unwrap();
+        assert_eq!(version.api_version.as_deref(), Some("1.53"));
+        assert_eq!(version.min_api_version.as_deref(), Some("1.24"));
+        assert_eq!(version.arch.as_deref(), Some("amd64"));
+    }
+
+    #[test]
+    fn the_info_fits_the_model() {
+        let counts = Counts {
+            running: 2,
+            stopped: 1,
+            ..Counts::default()
+        };
+        let value = info(
+            &machine(),
+            &counts,
+            "x",
+            "/var/lib/system-docker",
+            "2026-01-01T00:00:00Z",
+        );
+        let info: SystemInfo = serde_json::from_value(value).unwrap();
+        assert_eq!(
+            (info.containers, info.containers_running),
+            (Some(3), Some(2))
+        );
+        assert_eq!(
+            (info.memory_limit, info.cpu_cfs_quota, info.pids_limit),
+            (Some(true), Some(false), Some(true))
+        );
+        assert_eq!(
+            info.swarm.unwrap().local_node_state.unwrap().to_string(),
+            "inactive"
+        );
+    }
+}

@@ -1,0 +1,69 @@
+//! What System Docker does not do. Clients get Docker's own kind of refusal, and empty lists where they expect lists.
+
+use hyper::StatusCode;
+use serde_json::json;
+
+use crate::answer::Answer;
+use crate::call::Call;
+use crate::error::{Error, Result};
+
+/// Everything that needs a swarm manager: swarm, nodes, services, tasks, secrets, configs.
+pub async fn swarm(_: Call) -> Result<Answer> {
+    Err(Error::Unavailable(
+        "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm \
+         and try again."
+            .into(),
+    ))
+}
+
+/// `POST /swarm/init` and `/swarm/join`
+pub async fn swarm_join(_: Call) -> Result<Answer> {
+    Err(not_here("swarm mode"))
+}
+
+/// `GET /plugins`
+pub async fn plugins(_: Call) -> Result<Answer> {
+    Answer::json(&json!([]))
+}
+
+/// Every other call about plugins.
+pub async fn plugin(_: Call) -> Result<Answer> {
+    Err(not_here("plugins"))
+}
+
+/// `POST /build`, `/session`, `/grpc` and `/commit`
+pub async fn build(_: Call) -> Result<Answer> {
+    Err(not_here("building images"))
+}
+
+/// `POST /build/prune`: there is no cache, so that `docker system prune` works.
+pub async fn build_prune(_: Call) -> Result<Answer> {
+    Answer::json_as(
+        StatusCode::OK,
+        &json!({"CachesDeleted": null, "SpaceReclaimed": 0}),
+    )
+}
+
+/// `POST /auth`, `GET /images/search`, `GET /distribution/{name}/json`, pushing and pulling
+pub async fn registry(_: Call) -> Result<Answer> {
+    Err(not_here("registries"))
+}
+
+/// `POST /images/create`
+pub async fn pull(call: Call) -> Result<Answer> {
+    let name = call.query.text("fromImage").unwrap_or("an image");
+    Err(Error::NotImplemented(format!(
+        "System Docker does not pull images: load {name} with \"system-docker load\", from \"docker save {name}\" of User Docker"
+    )))
+}
+
+/// Checkpoints.
+pub async fn checkpoint(_: Call) -> Result<Answer> {
+    Err(not_here("checkpoints"))
+}
+
+fn not_here(what: &str) -> Error {
+    Error::NotImplemented(format!(
+        "System Docker does not support {what}; use User Docker (the docker command)"
+    ))
+}

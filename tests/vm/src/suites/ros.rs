@@ -1,6 +1,10 @@
 //! The management command.
 
+use std::fs;
+use std::path::PathBuf;
+
 use anyhow::{Result, ensure};
+use coracle_testkit::Project;
 
 use crate::check::Skip;
 use crate::guest::Guest;
@@ -99,13 +103,28 @@ pub fn enable_compose(guest: &Guest) -> Result<()> {
     if guest.exec("docker compose version")?.code == 0 {
         return Ok(());
     }
-    let Ok(image) = guest.project.dist("compose.tar") else {
-        return Err(Skip("the build made no dist/compose.tar".into()).into());
+    let Some(image) = compose_image(&guest.project)? else {
+        return Err(Skip("the build made no docker-compose image".into()).into());
     };
     guest.vm()?.copy_in(&image, "/home/rancher/compose.tar")?;
-    guest.run(
-        "sudo system-docker load -i /home/rancher/compose.tar && rm /home/rancher/compose.tar",
-    )?;
-    guest.run("sudo ros service enable compose && sudo ros service up compose")?;
+    guest.run("sudo system-docker load -i compose.tar && rm compose.tar")?;
+    guest.run("sudo ros service enable docker-compose && sudo ros service up docker-compose")?;
     guest.run("docker compose version").map(drop)
+}
+
+/// The image archive in `dist/`, however it is compressed.
+fn compose_image(project: &Project) -> Result<Option<PathBuf>> {
+    let dist = project.dist("system.erofs")?;
+    let dist = dist.parent().unwrap_or(&dist);
+    let mut found = None;
+    for entry in fs::read_dir(dist)? {
+        let path = entry?.path();
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned());
+        if name.is_some_and(|name| name.contains("docker-compose") && name.contains(".tar")) {
+            found = Some(path);
+        }
+    }
+    Ok(found)
 }

@@ -104,7 +104,8 @@ fn with_system(builder: VmBuilder, system: Option<Disk>) -> Result<VmBuilder> {
 /// A shell of root on the serial console, below one message that names the cause.
 fn recovery_shell(guest: &mut Guest, cause: &str) -> Result<()> {
     let serial = guest.vm()?.serial();
-    let message = serial.wait_for(cause, BOOT_LIMIT)?;
+    let before = serial.wait_for("The boot stopped at", BOOT_LIMIT)?.before;
+    serial.wait_for(cause, BOOT_LIMIT)?;
     serial.wait_for("# ", BOOT_LIMIT)?;
     let output = serial.run("echo $((40+2))", BOOT_LIMIT)?;
     ensure!(
@@ -112,11 +113,7 @@ fn recovery_shell(guest: &mut Guest, cause: &str) -> Result<()> {
         "the shell answered {:?}",
         output.stdout
     );
-    ensure!(
-        !message.before.contains("panicked at"),
-        "PID 1 panicked: {}",
-        message.before
-    );
+    ensure!(!before.contains("panicked at"), "PID 1 panicked: {before}");
     Ok(())
 }
 

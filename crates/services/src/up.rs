@@ -54,8 +54,8 @@ pub enum Done {
     Stopped,
     /// Its container was removed.
     Removed,
-    /// It did not run, or there is no container: nothing to do.
-    Absent,
+    /// There was nothing to do.
+    Unchanged,
 }
 
 /// One service, brought up or not.
@@ -200,23 +200,27 @@ impl Run<'_> {
         let existing = engine.container(name).await?;
         let existed = existing.is_some();
         let mut running = existing.as_ref().is_some_and(|c| c.running);
+        let mut made = false;
         let mut complaint = None;
         if wanted || !existed {
             match self.make(project, service, engine, existing).await {
                 Ok(Decision::Keep) => {}
-                Ok(Decision::Make | Decision::Replace) => running = false,
+                Ok(Decision::Make | Decision::Replace) => (made, running) = (true, false),
                 // Better the container of before than none: it may be the console.
                 Err(error @ Error::NoImage { .. }) if existed => complaint = Some(error),
                 Err(error) => return Err(error),
             }
         }
         let done = if steering.create_only || self.options.create_only {
-            Done::Created
+            match made {
+                true => Done::Created,
+                false => Done::Unchanged,
+            }
         } else if running && steering.detach {
             Done::Running
         } else if existed && !wanted && !steering.detach {
             // It ran for an earlier start of those that wait for it.
-            Done::Created
+            Done::Unchanged
         } else {
             engine.start(name).await?;
             if steering.detach {

@@ -64,11 +64,11 @@ impl Act<'_> {
                     engine.stop(name, timeout(service)).await?;
                     Ok(Done::Stopped)
                 }
-                _ => Ok(Done::Absent),
+                _ => Ok(Done::Unchanged),
             },
             Self::Remove { volumes } => Ok(match engine.remove(name, *volumes).await? {
                 true => Done::Removed,
-                false => Done::Absent,
+                false => Done::Unchanged,
             }),
         }
     }
@@ -102,10 +102,7 @@ pub(crate) async fn walk(
 async fn one(engines: &Engines, project: &Project, name: String, act: &Act<'_>) -> Outcome {
     let start_us = coracle_boot_log::now_us();
     let result = match project.service(&name) {
-        Some(service) => match engines.for_scope(service.steering.scope).await {
-            Ok(engine) => act.on(engine, service).await,
-            Err(error) => Err(error),
-        },
+        Some(service) => act_on(engines, service, act).await,
         None => Err(Error::UnknownService { name: name.clone() }),
     };
     Outcome {
@@ -114,6 +111,19 @@ async fn one(engines: &Engines, project: &Project, name: String, act: &Act<'_>) 
         end_us: coracle_boot_log::now_us(),
         result,
     }
+}
+
+async fn act_on(engines: &Engines, service: &Service, act: &Act<'_>) -> Result<Done, Error> {
+    let scope = service.steering.scope;
+    let engine = match act.direction() {
+        Direction::Start => engines.for_scope(scope).await?,
+        // Where no engine runs there is nothing to stop.
+        Direction::Stop => match engines.if_running(scope).await? {
+            Some(engine) => engine,
+            None => return Ok(Done::Unchanged),
+        },
+    };
+    act.on(engine, service).await
 }
 
 /// The schedule of a walk.

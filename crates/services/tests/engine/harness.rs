@@ -129,6 +129,8 @@ impl Process {
             .arg(&binary)
             .args(["engine", "--root"])
             .arg(dir.join("engine"))
+            .arg("--exec-root")
+            .arg(dir.join("run"))
             .arg("--socket")
             .arg(&socket)
             .stdin(Stdio::null())

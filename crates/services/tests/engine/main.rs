@@ -165,11 +165,11 @@ async fn services_start_in_order_and_stop_in_reverse() {
     assert_eq!(
         diary.sorted(),
         [
-            "broken: Absent",
-            "first: Absent",
-            "second: Absent",
+            "broken: Unchanged",
+            "first: Unchanged",
+            "second: Unchanged",
             "third: Stopped",
-            "volumes: Absent"
+            "volumes: Unchanged"
         ]
     );
     let diary = Diary::default();
@@ -179,7 +179,7 @@ async fn services_start_in_order_and_stop_in_reverse() {
     assert_eq!(
         diary.sorted(),
         [
-            "broken: Absent",
+            "broken: Unchanged",
             "first: Removed",
             "second: Removed",
             "third: Removed",

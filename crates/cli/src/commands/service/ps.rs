@@ -7,6 +7,9 @@ use crate::Error;
 use crate::context::{Context, block_on};
 use crate::table::{Align, layout};
 
+/// Characters of a command that are shown.
+const COMMAND_WIDTH: usize = 40;
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Ps {
     /// Only print container ids
@@ -39,11 +42,25 @@ fn table(rows: &[Row]) -> String {
         .map(String::from)
         .to_vec();
     let rows = rows.iter().map(|row| {
-        let cells = [&row.name, &row.command, &row.state, &row.ports];
-        cells.map(Clone::clone).to_vec()
+        let command = shortened(&row.command);
+        vec![
+            row.name.clone(),
+            command,
+            row.state.clone(),
+            row.ports.clone(),
+        ]
     });
     let rows: Vec<_> = std::iter::once(head).chain(rows).collect();
     layout(&[Align::Left; 4], &rows)
+}
+
+/// A command line on one line, and no longer than it takes to recognise it.
+fn shortened(command: &str) -> String {
+    let line = command.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(COMMAND_WIDTH) {
+        None => line,
+        Some(_) => line.chars().take(COMMAND_WIDTH - 1).chain(['…']).collect(),
+    }
 }
 
 #[cfg(test)]
@@ -63,13 +80,20 @@ mod tests {
         let rows = [
             row("console", "ros console-init", "Up 5 minutes", ""),
             row("web", "httpd", "Up 2 seconds", "0.0.0.0:80->80/tcp"),
+            row(
+                "job",
+                "sh -c 'for i in 1 2 3 4; do\n  echo $i\ndone'",
+                "Created",
+                "",
+            ),
         ];
         assert_eq!(
             table(&rows),
             "\
-Name     Command           State         Ports
-console  ros console-init  Up 5 minutes
-web      httpd             Up 2 seconds  0.0.0.0:80->80/tcp
+Name     Command                                   State         Ports
+console  ros console-init                          Up 5 minutes
+web      httpd                                     Up 2 seconds  0.0.0.0:80->80/tcp
+job      sh -c 'for i in 1 2 3 4; do echo $i don…  Created
 "
         );
     }

@@ -57,7 +57,7 @@ impl Observer for Report<'_> {
     fn done(&self, outcome: &Outcome) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let printed = match &outcome.result {
-            Ok(Done::Absent) => Ok(()),
+            Ok(Done::Unchanged) => Ok(()),
             Ok(done) => writeln!(inner.out, "{}: {}", outcome.name, word(*done)),
             Err(error) => {
                 inner.failed = true;
@@ -84,6 +84,6 @@ fn word(done: Done) -> &'static str {
         Done::Ran => "done",
         Done::Stopped => "stopped",
         Done::Removed => "removed",
-        Done::Absent => "nothing to do",
+        Done::Unchanged => "nothing to do",
     }
 }

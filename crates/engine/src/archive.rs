@@ -259,14 +259,13 @@ impl Engine {
                     "container rootfs is marked read-only".into(),
                 ));
             }
-            let target = view
-                .directory(&clean)
-                .map_err(|error| match error.raw_os_error() {
-                    Some(code) if code == rustix::io::Errno::NOTDIR.raw_os_error() => {
-                        Error::Invalid("extraction point is not a directory".into())
-                    }
-                    _ => no_such_path(&reference, &path, error),
-                })?;
+            view.directory(&clean).map_err(|error| match error.kind() {
+                io::ErrorKind::NotADirectory => {
+                    Error::Invalid("extraction point is not a directory".into())
+                }
+                _ => no_such_path(&reference, &path, error),
+            })?;
+            let (root, base) = view.locate(&clean);
             // Docker: copied files belong to root unless the archive's owners are wanted.
             let owner = if options.copy_owner {
                 None
@@ -274,7 +273,8 @@ impl Engine {
                 Some((0, 0))
             };
             write::extract(
-                target.as_fd(),
+                root.as_fd(),
+                base,
                 read::ChunkReader::new(archive),
                 options,
                 owner,

@@ -414,6 +414,7 @@ fn check(config: &ContainerConfig, host: &HostConfig) -> Result<()> {
                 .is_some_and(|list| !list.is_empty()),
             "DeviceRequests",
         ),
+        (host.init.unwrap_or(false), "Init"),
         (
             host.links.as_ref().is_some_and(|list| !list.is_empty()),
             "Links",

@@ -17,6 +17,7 @@ use crate::record::Status;
 use crate::spec::{self, ExecInput};
 use crate::stdio::{Pumps, Stdio};
 use crate::streams::Streams;
+use crate::user::Account;
 use crate::{console, id, security, supervise, task};
 
 /// How long an ended exec can still be inspected.
@@ -94,6 +95,8 @@ impl Engine {
             return Err(Error::Invalid("No exec command specified".into()));
         }
         self.check_exec(&container)?;
+        // Only for the error: a user that does not exist is the client's mistake, not the process's.
+        self.exec_account(&container, request.user.as_deref())?;
         let id = id::generate();
         let line = request.command.join(" ");
         let exec = Exec {
@@ -114,6 +117,15 @@ impl Engine {
             &[("execID", id.clone())],
         );
         Ok(id)
+    }
+
+    /// Who a process in a container runs as: `user`, or the container's user.
+    fn exec_account(&self, container: &Arc<Container>, user: Option<&str>) -> Result<Account> {
+        let record = container.data().record.clone();
+        let user = user.filter(|user| !user.is_empty());
+        let user = user.unwrap_or(record.config.user.as_deref().unwrap_or_default());
+        let root = self.roots.path(self.root_owner(container)?.id());
+        prepare::account(&root, &record, user)
     }
 
     fn check_exec(&self, container: &Container) -> Result<()> {
@@ -255,10 +267,7 @@ impl Engine {
     fn write_exec_process(&self, exec: &Exec, path: &std::path::Path) -> Result<()> {
         let record = exec.container.data().record.clone();
         let request = &exec.request;
-        let user = request.user.as_deref().filter(|user| !user.is_empty());
-        let user = user.unwrap_or(record.config.user.as_deref().unwrap_or_default());
-        let root = self.roots.path(self.root_owner(&exec.container)?.id());
-        let account = prepare::account(&root, &record, user)?;
+        let account = self.exec_account(&exec.container, request.user.as_deref())?;
         let capabilities = if request.privileged {
             self.capabilities.clone()
         } else {

@@ -23,6 +23,7 @@ mod image_ops;
 mod listen;
 mod log_options;
 mod logs;
+mod loopback;
 mod mounts;
 mod names;
 mod namespaces;

@@ -26,6 +26,8 @@ pub enum Mode<'a> {
     Host,
     /// That of another container.
     Container(&'a str),
+    /// A network by name, which this engine does not have: that is found out when the container starts.
+    Network(&'a str),
 }
 
 /// The namespaces of a container.
@@ -62,7 +64,7 @@ impl<'a> Modes<'a> {
     /// Reads the modes of a configuration.
     ///
     /// # Errors
-    /// Docker's texts for modes that do not exist, and for networks that this engine does not have.
+    /// Docker's texts for modes that do not exist.
     pub fn parse(config: &'a HostConfig) -> Result<Self> {
         let other = |text: &'a str| {
             text.strip_prefix("container:")
@@ -90,9 +92,7 @@ impl<'a> Modes<'a> {
         let net = match config.network_mode.as_deref().unwrap_or_default() {
             "" | "none" => Mode::Private,
             "host" => Mode::Host,
-            text => {
-                Mode::Container(other(text).ok_or_else(|| Error::NoSuchNetwork(text.to_owned()))?)
-            }
+            text => other(text).map_or(Mode::Network(text), Mode::Container),
         };
         let cgroup = match config.cgroupns_mode {
             Some(HostConfigCgroupnsModeEnum::HOST) => Mode::Host,
@@ -111,12 +111,13 @@ impl<'a> Modes<'a> {
     /// `/proc/PID/ns`) of a running container.
     ///
     /// # Errors
-    /// Those of `join`.
+    /// Those of `join`, and [`Error::NoNetworkForContainer`].
     pub fn resolve(&self, join: impl Fn(&str, &str) -> Result<PathBuf>) -> Result<Namespaces> {
         let one = |mode: &Mode<'_>, kind: &str| match mode {
             Mode::Private => Ok(Namespace::New),
             Mode::Host => Ok(Namespace::Host),
             Mode::Container(name) => join(name, kind).map(Namespace::Join),
+            Mode::Network(name) => Err(Error::NoNetworkForContainer((*name).to_owned())),
         };
         Ok(Namespaces {
             pid: one(&self.pid, "pid")?,
@@ -176,15 +177,19 @@ mod tests {
                 },
                 "invalid UTS mode",
             ),
-            (
-                HostConfig {
-                    network_mode: Some("bridge".into()),
-                    ..HostConfig::default()
-                },
-                "network bridge not found",
-            ),
         ] {
             assert_eq!(Modes::parse(&config).unwrap_err().to_string(), text);
         }
+        let bridge = HostConfig {
+            network_mode: Some("bridge".into()),
+            ..HostConfig::default()
+        };
+        let resolved = Modes::parse(&bridge)
+            .unwrap()
+            .resolve(|_, _| Ok("/".into()));
+        assert_eq!(
+            resolved.unwrap_err().to_string(),
+            "failed to set up container networking: network bridge not found"
+        );
     }
 }

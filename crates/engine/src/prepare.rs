@@ -140,6 +140,7 @@ impl Engine {
             Seccomp::Profile(json) => Some(seccomp::parse_profile(&json, &capabilities)?),
         };
         let mounts = mount_sources(&record.mounts)?;
+        make_working_dir(root, record)?;
         let files = self.write_files(container, record, &modes)?;
         let account = account(
             root,
@@ -299,7 +300,7 @@ impl Engine {
                     .doing(|| format!("mount {}", shm.display()))?;
                 Ok((Some(shm), None))
             }
-            Mode::Private => Ok((None, None)),
+            Mode::Private | Mode::Network(_) => Ok((None, None)),
         }
     }
 }
@@ -313,6 +314,25 @@ pub(crate) fn account(root: &Path, record: &Record, user: &str) -> Result<Accoun
     };
     let added = record.host_config.group_add.clone().unwrap_or_default();
     user::resolve(user, &added, &read("etc/passwd")?, &read("etc/group")?)
+}
+
+/// Makes the working directory where the image has none, as Docker does.
+fn make_working_dir(root: &Path, record: &Record) -> Result<()> {
+    let Some(dir) = record
+        .config
+        .working_dir
+        .as_deref()
+        .filter(|dir| !dir.is_empty())
+    else {
+        return Ok(());
+    };
+    let doing = || format!("make working directory {dir} of container {}", record.id);
+    let root = scoped::root(root).doing(doing)?;
+    match scoped::make_dir(&root, Path::new(dir)) {
+        // A file is in the way: the container's start says so in Docker's words.
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => Ok(()),
+        result => result.map(drop).doing(doing),
+    }
 }
 
 /// Makes what is missing of the mounts' sources, and gives the mounts with their final sources.

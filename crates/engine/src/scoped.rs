@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2};
 use rustix::io::Errno;
 
 /// Opens a directory to be used as a root.
@@ -41,6 +41,32 @@ pub fn open(root: impl AsFd, path: &Path, flags: OFlags) -> io::Result<OwnedFd> 
             result => return Ok(result?),
         }
     }
+}
+
+/// Opens a directory, making what is missing of its path (owned by root, mode 0755).
+///
+/// # Errors
+/// Those of `openat2(2)` and `mkdirat(2)`.
+pub fn make_dir(root: impl AsFd, path: &Path) -> io::Result<OwnedFd> {
+    let root = root.as_fd();
+    let path = if path.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        path
+    };
+    match open(root, path, OFlags::PATH | OFlags::DIRECTORY) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        result => return result,
+    }
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::ErrorKind::NotFound.into());
+    };
+    let parent = make_dir(root, parent)?;
+    match mkdirat(&parent, name, Mode::from_raw_mode(0o755)) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(error) => return Err(error.into()),
+    }
+    open(root, path, OFlags::PATH | OFlags::DIRECTORY)
 }
 
 /// The text of a small file; empty when it does not exist.
@@ -92,5 +118,7 @@ mod tests {
             );
         }
         assert_eq!(read_to_string(&root, Path::new("/none")).unwrap(), "");
+        make_dir(&root, Path::new("/etc/../a/b")).unwrap();
+        assert!(dir.path().join("a/b").is_dir());
     }
 }

@@ -12,13 +12,14 @@ use crate::engine::{Engine, blocking};
 use crate::error::{Doing, Error, Result};
 use crate::log_options::{self, LogDriver};
 use crate::logs::Log;
+use crate::namespaces::{Mode, Modes};
 use crate::prepare::Prepared;
 use crate::reaper::{Child, Expecting};
 use crate::record::Status;
 use crate::restart::Backoff;
 use crate::stdio::{Pumps, Stdio};
 use crate::streams::Streams;
-use crate::{console, task, time};
+use crate::{console, loopback, task, time};
 
 /// A process that was made and adopted, and the tasks that serve its streams.
 pub(crate) struct Launched {
@@ -227,6 +228,7 @@ impl Engine {
         {
             tracing::warn!("set terminal size of container {id}: {error}");
         }
+        self.set_up_network(container, pid)?;
         self.runtime.start(id)?;
         {
             let mut data = container.data();
@@ -252,6 +254,20 @@ impl Engine {
         });
         self.container_event(container, "start", &[]);
         Ok((child, pumps))
+    }
+
+    /// Prepares the network namespace of the container, if it has one of its own.
+    fn set_up_network(&self, container: &Container, pid: Pid) -> Result<()> {
+        let is_own = Modes::parse(&container.data().record.host_config)?.net == Mode::Private;
+        if is_own {
+            loopback::bring_up(pid).doing(|| {
+                format!(
+                    "bring up the loopback interface of container {}",
+                    container.id()
+                )
+            })?;
+        }
+        Ok(())
     }
 
     /// Runs a helper to its end and reads what it achieved.

@@ -109,6 +109,8 @@ pub fn resolve(user: &str, added: &[String], passwd: &str, group: &str) -> Resul
             );
         }
     }
+    // The primary group is among them, so that giving it up takes nothing else away.
+    groups.insert(account.gid);
     for name in added {
         groups.insert(group_id(name, group)?);
     }
@@ -143,25 +145,25 @@ mod tests {
             (
                 "rancher",
                 &[],
-                Ok((1100, 1100, &[27, 1101], "/home/rancher")),
+                Ok((1100, 1100, &[27, 1100, 1101], "/home/rancher")),
             ),
             (
                 "1100",
                 &["7"],
-                Ok((1100, 1100, &[7, 27, 1101], "/home/rancher")),
+                Ok((1100, 1100, &[7, 27, 1100, 1101], "/home/rancher")),
             ),
             (
                 "rancher:docker",
                 &[],
-                Ok((1100, 1101, &[], "/home/rancher")),
+                Ok((1100, 1101, &[1101], "/home/rancher")),
             ),
             (
                 "rancher:5",
                 &["sudo"],
-                Ok((1100, 5, &[27], "/home/rancher")),
+                Ok((1100, 5, &[5, 27], "/home/rancher")),
             ),
-            ("4242", &[], Ok((4242, 0, &[], "/"))),
-            ("4242:4343", &[], Ok((4242, 4343, &[], "/"))),
+            ("4242", &[], Ok((4242, 0, &[0], "/"))),
+            ("4242:4343", &[], Ok((4242, 4343, &[4343], "/"))),
             (
                 "nobody",
                 &[],

@@ -105,8 +105,8 @@ impl Volumes {
     pub fn create(&self, request: VolumeRequest) -> Result<(Volume, bool)> {
         if !matches!(request.driver.as_str(), "" | "local") {
             return Err(Error::Invalid(format!(
-                "error looking up volume plugin {0}: plugin \"{0}\" not found",
-                request.driver
+                "create {1}: error looking up volume plugin {0}: plugin \"{0}\" not found",
+                request.driver, request.name
             )));
         }
         if let Some(option) = request.options.keys().next() {
@@ -222,7 +222,7 @@ mod tests {
         };
         assert_eq!(
             volumes.create(driver).unwrap_err().to_string(),
-            "error looking up volume plugin nfs: plugin \"nfs\" not found"
+            "create : error looking up volume plugin nfs: plugin \"nfs\" not found"
         );
         for name in ["a/b", "..", "-x", "x"] {
             let request = VolumeRequest {

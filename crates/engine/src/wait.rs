@@ -66,9 +66,14 @@ impl Waiter {
         // An error means that the container is forgotten: its last word counts.
         let _ = self.progress.wait_for(reached).await;
         let progress = self.progress.borrow();
+        let error = match condition {
+            WaitCondition::NotRunning => progress.error.clone(),
+            // Docker: whoever waits for an end gets the code alone, the reason is the answer to the start.
+            WaitCondition::NextExit | WaitCondition::Removed => String::new(),
+        };
         Ended {
             exit_code: progress.exit_code,
-            error: progress.error.clone(),
+            error,
         }
     }
 }

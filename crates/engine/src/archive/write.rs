@@ -1,5 +1,5 @@
-//! Unpacking an archive into a directory of a container. Every name is resolved below that directory, which is treated
-//! as a root: neither `..` nor links of the archive or of the container lead out of it.
+//! Unpacking an archive into a directory of a container. Every name is resolved as a process in the container would:
+//! neither `..` nor links of the archive or of the container lead out of its root.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -25,12 +25,14 @@ pub struct ExtractOptions {
     pub copy_owner: bool,
 }
 
-/// Unpacks `input`. `owner` are the ids that every file gets instead of the archive's.
+/// Unpacks `input` into the directory `base` below `root`. `owner` are the ids that every file gets instead of the
+/// archive's.
 ///
 /// # Errors
 /// When the archive is damaged or a file cannot be made; what was unpacked before stays.
 pub fn extract(
-    target: BorrowedFd<'_>,
+    root: BorrowedFd<'_>,
+    base: &Path,
     input: impl Read,
     options: ExtractOptions,
     owner: Option<(u32, u32)>,
@@ -41,7 +43,7 @@ pub fn extract(
     for entry in archive.entries()? {
         let mut entry = entry?;
         let path = relative(&entry.path()?);
-        unpack(target, &mut entry, &path, options, owner).map_err(|error| {
+        unpack(root, base, &mut entry, &path, options, owner).map_err(|error| {
             io::Error::new(error.kind(), format!("{}: {error}", path.display()))
         })?;
         if entry.header().entry_type().is_dir() {
@@ -49,7 +51,7 @@ pub fn extract(
         }
     }
     for (path, time) in directories.into_iter().rev() {
-        if let Ok(directory) = open_directory(target, &path) {
+        if let Ok(directory) = open_directory(root, &base.join(&path)) {
             utimensat(&directory, "", &times(time), AtFlags::EMPTY_PATH).or_else(ignore_invalid)?;
         }
     }
@@ -78,25 +80,9 @@ fn open_directory(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
     scoped::open(root, path, OFlags::PATH | OFlags::DIRECTORY)
 }
 
-/// As [`open_directory`], making what is missing.
-fn make_parents(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
-    match open_directory(root, path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        result => return result,
-    }
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::ErrorKind::NotFound.into());
-    };
-    let parent = make_parents(root, parent)?;
-    match mkdirat(&parent, name, Mode::from_raw_mode(0o755)) {
-        Ok(()) | Err(Errno::EXIST) => {}
-        Err(error) => return Err(error.into()),
-    }
-    open_directory(root, path)
-}
-
 fn unpack<R: Read>(
     root: BorrowedFd<'_>,
+    base: &Path,
     entry: &mut Entry<'_, R>,
     path: &Path,
     options: ExtractOptions,
@@ -112,7 +98,7 @@ fn unpack<R: Read>(
         // The directory itself: it stays as it is.
         return Ok(());
     };
-    let parent = make_parents(root, path.parent().unwrap_or(Path::new("")))?;
+    let parent = scoped::make_dir(root, &base.join(path.parent().unwrap_or(Path::new(""))))?;
     let parent = parent.as_fd();
     clear(parent, name, kind.is_dir(), options)?;
     match kind {
@@ -129,7 +115,8 @@ fn unpack<R: Read>(
         EntryType::Symlink => symlinkat(link(entry)?, parent, name)?,
         EntryType::Link => {
             let target = relative(&link(entry)?);
-            let from = make_parents(root, target.parent().unwrap_or(Path::new("")))?;
+            let from =
+                scoped::make_dir(root, &base.join(target.parent().unwrap_or(Path::new(""))))?;
             let last = target.file_name().unwrap_or(OsStr::new("."));
             // Not followed: a link to a link is one.
             return Ok(linkat(&from, last, parent, name, AtFlags::empty())?);
@@ -284,8 +271,15 @@ mod tests {
             entry(&mut builder, *kind, name, link, content);
         }
         let archive = builder.into_inner().unwrap();
+        fs::create_dir_all(dir.join("in")).unwrap();
         let root = scoped::root(dir).unwrap();
-        extract(root.as_fd(), archive.as_slice(), options, None)
+        extract(
+            root.as_fd(),
+            Path::new("in"),
+            archive.as_slice(),
+            options,
+            None,
+        )
     }
 
     #[test]
@@ -307,7 +301,7 @@ mod tests {
             },
         )
         .unwrap();
-        let file = fs::metadata(dir.path().join("d/file")).unwrap();
+        let file = fs::metadata(dir.path().join("in/d/file")).unwrap();
         assert_eq!(
             (
                 file.mode() & 0o7777,
@@ -319,12 +313,12 @@ mod tests {
             (0o640, 5, 6, 1000, 2)
         );
         assert_eq!(
-            fs::read_to_string(dir.path().join("d/soft")).unwrap(),
+            fs::read_to_string(dir.path().join("in/d/soft")).unwrap(),
             "text"
         );
-        assert_eq!(fs::metadata(dir.path().join("d")).unwrap().mtime(), 1000);
+        assert_eq!(fs::metadata(dir.path().join("in/d")).unwrap().mtime(), 1000);
         assert_eq!(
-            fs::read_to_string(dir.path().join("deep/er/file")).unwrap(),
+            fs::read_to_string(dir.path().join("in/deep/er/file")).unwrap(),
             "x"
         );
         // Again, over what is there.
@@ -335,32 +329,32 @@ mod tests {
     fn hostile_names_stay_inside() {
         let outside = tempfile::tempdir().unwrap();
         let dir = tempfile::tempdir().unwrap();
-        symlink(outside.path(), dir.path().join("escape")).unwrap();
+        fs::create_dir(dir.path().join("etc")).unwrap();
         let absolute = format!("{}/planted", outside.path().display());
         let entries = [
             (EntryType::Regular, "../../up", "", "x"),
             (EntryType::Regular, absolute.as_str(), "", "x"),
             (EntryType::Symlink, "link", "/etc", ""),
             (EntryType::Regular, "link/planted", "", "x"),
+            (EntryType::Symlink, "climb", "../../../../etc", ""),
+            (EntryType::Regular, "climb/too", "", "x"),
         ];
         run(dir.path(), &entries, ExtractOptions::default()).unwrap();
-        assert!(dir.path().join("up").exists());
-        assert!(!Path::new("/etc/planted").exists());
+        assert!(dir.path().join("in/up").exists());
         assert!(dir.path().join("etc/planted").exists());
-        let error = run(
-            dir.path(),
-            &[(EntryType::Regular, "escape/planted", "", "x")],
-            ExtractOptions::default(),
-        );
-        // The link leads to a path that does not exist inside the root; it is not followed outside.
-        drop(error);
+        assert!(dir.path().join("etc/too").exists());
+        assert!(!Path::new("/etc/planted").exists());
+        symlink(outside.path(), dir.path().join("in/escape")).unwrap();
+        let escape = [(EntryType::Regular, "escape/planted", "", "x")];
+        // Inside, the link leads nowhere.
+        assert!(run(dir.path(), &escape, ExtractOptions::default()).is_err());
         assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
     }
 
     #[test]
     fn kinds_are_kept_when_asked() {
         let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join("d")).unwrap();
+        fs::create_dir_all(dir.path().join("in/d")).unwrap();
         let keep = ExtractOptions {
             keep_kinds: true,
             ..ExtractOptions::default()
@@ -376,6 +370,6 @@ mod tests {
             ExtractOptions::default(),
         )
         .unwrap();
-        assert!(dir.path().join("d").is_file());
+        assert!(dir.path().join("in/d").is_file());
     }
 }

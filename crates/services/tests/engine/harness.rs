@@ -15,7 +15,9 @@ use futures_util::StreamExt as _;
 pub struct Machine {
     /// Its root.
     pub dir: tempfile::TempDir,
-    /// Its engine, as System Docker; there is no User Docker.
+    /// The engine's socket.
+    pub socket: PathBuf,
+    /// The engine as System Docker; there is no User Docker.
     pub engines: Engines,
     _engine: Option<Process>,
 }
@@ -55,6 +57,7 @@ pub async fn machine(name: &str) -> Option<Machine> {
         engine.remove(&container.id.unwrap(), true).await.unwrap();
     }
     Some(Machine {
+        socket: socket.clone(),
         engines: Engines::at(&socket, dir.path().join("no-user-docker.sock")),
         dir,
         _engine: process,

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bollard::query_parameters::RemoveImageOptions;
 use coracle_services::{
-    Done, Environment, Observer, Options, Outcome, Places, Project, Recreate, boot, cron, logs, ps,
-    remove, restart, shut_down, stop, up,
+    Done, Engines, Environment, Observer, Options, Outcome, Places, Project, Recreate, boot, cron,
+    logs, ps, remove, restart, shut_down, stop, up,
 };
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use harness::{Machine, machine};
@@ -414,5 +414,48 @@ async fn reload_brings_new_services() {
     assert_eq!(
         observer.0.lines(),
         ["network: Ran", "late: Ran", "added: Ran"]
+    );
+}
+
+#[tokio::test]
+async fn users_services_run_where_docker_runs() {
+    let Some(machine) = machine("scope").await else {
+        return;
+    };
+    // One engine plays both parts; the container `docker` stands for the service that runs User Docker.
+    let engines = Engines::at(&machine.socket, &machine.socket);
+    let definitions = json!({
+        "mine": {"image": IMAGE, "command": ["sh", "-c", FOREVER], "net": "none"},
+        "docker": service(FOREVER, &[]),
+    });
+    let project = project(&definitions);
+    let diary = Diary::default();
+    up(&engines, project.clone(), &Options::default(), &diary)
+        .await
+        .unwrap();
+    assert_eq!(diary.lines(), ["docker: Started", "mine: Started"]);
+
+    let diary = Diary::default();
+    let docker = ["docker".to_string()];
+    stop(&engines, &project, &docker, Duration::ZERO, &diary)
+        .await
+        .unwrap();
+    let mine = ["mine".to_string()];
+    restart(&engines, &project, &mine, Duration::ZERO, &diary)
+        .await
+        .unwrap();
+    stop(&engines, &project, &mine, Duration::ZERO, &diary)
+        .await
+        .unwrap();
+    let socket = machine.socket.display();
+    assert_eq!(
+        diary.lines(),
+        [
+            "docker: Stopped".to_string(),
+            format!(
+                "mine: User Docker does not answer on {socket}: its service, docker, is not running"
+            ),
+            "mine: Unchanged".to_string(),
+        ]
     );
 }

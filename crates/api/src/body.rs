@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Empty, Full, LengthLimitError, Limited, StreamBody};
+use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::Frame;
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe;
@@ -22,6 +22,8 @@ pub type ResponseBody = UnsyncBoxBody<Bytes, io::Error>;
 
 /// Largest JSON body, bytes.
 pub const JSON_LIMIT: usize = 4 << 20;
+/// How much of a body that is too large is read all the same.
+const DROPPED: usize = 64 << 20;
 /// Size of the pieces of a generated archive, bytes.
 const PIECE: usize = 64 * 1024;
 /// Pieces of a generated archive that wait for the client.
@@ -57,15 +59,31 @@ pub fn json_lines<T: serde::Serialize>(
     }))
 }
 
-/// Reads a whole body of at most `limit` bytes.
+/// Reads a whole body of at most `limit` bytes. What is beyond that is read and dropped as far as [`DROPPED`], so that the
+/// client gets to read the answer.
 ///
 /// # Errors
 /// When it is larger, or the client goes away.
-pub async fn read(body: RequestBody, limit: usize) -> Result<Bytes> {
-    match Limited::new(body, limit).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Error::TooLarge { limit }),
-        Err(error) => Err(Error::BadRequest(format!("read request body: {error}"))),
+pub async fn read(mut body: RequestBody, limit: usize) -> Result<Bytes> {
+    let mut whole = BytesMut::new();
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        let frame =
+            frame.map_err(|error| Error::BadRequest(format!("read request body: {error}")))?;
+        let Ok(piece) = frame.into_data() else {
+            continue;
+        };
+        length += piece.len();
+        if length <= limit {
+            whole.extend_from_slice(&piece);
+        } else if length > DROPPED {
+            break;
+        }
+    }
+    if length > limit {
+        Err(Error::TooLarge { limit })
+    } else {
+        Ok(whole.freeze())
     }
 }
 

@@ -29,13 +29,13 @@ pub const KEYS: &[&str] = &[
 
 /// The states that `status` may ask for.
 const STATES: &[&str] = &[
+    "created",
+    "running",
     "paused",
     "restarting",
     "removing",
-    "running",
-    "dead",
-    "created",
     "exited",
+    "dead",
 ];
 
 /// What a client wants to see.
@@ -68,7 +68,8 @@ impl ContainerFilter {
             .find(|value| !STATES.contains(&value.as_str()))
         {
             return Err(Error::BadRequest(format!(
-                "invalid filter 'status={wrong}'"
+                "invalid filter 'status={wrong}': invalid value for state ({wrong}): must be one of {}",
+                STATES.join(", ")
             )));
         }
         let code = |text: &String| {
@@ -271,7 +272,8 @@ mod tests {
         for (json, expected) in [
             (
                 r#"{"status":["sleeping"]}"#,
-                "invalid filter 'status=sleeping'",
+                "invalid filter 'status=sleeping': invalid value for state (sleeping): must be one of \
+                 created, running, paused, restarting, removing, exited, dead",
             ),
             (
                 r#"{"exited":["x"]}"#,

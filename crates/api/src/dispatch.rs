@@ -7,7 +7,7 @@ use coracle_engine::Engine;
 use futures_util::FutureExt;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue, SERVER};
 use hyper::http::request::Parts;
-use hyper::{Method, Uri};
+use hyper::{Method, StatusCode, Uri};
 
 use crate::answer::{Answer, refusal};
 use crate::body::RequestBody;
@@ -74,7 +74,7 @@ pub async fn answer(engine: Arc<Engine>, request: Incoming) -> Answer {
     let answer = match answer {
         Ok(answer) => answer,
         Err(error) => {
-            if error.status().is_server_error() {
+            if error.status() == StatusCode::INTERNAL_SERVER_ERROR {
                 tracing::warn!("{line}: {error}");
             } else {
                 tracing::debug!("{line}: {error}");

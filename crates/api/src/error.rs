@@ -74,6 +74,7 @@ fn engine_status(error: &EngineError) -> StatusCode {
         | EngineError::NoSuchExec(_)
         | EngineError::NoSuchVolume(_)
         | EngineError::NoSuchNetwork(_)
+        | EngineError::NoNetworkForContainer(_)
         | EngineError::NoSuchPath { .. } => StatusCode::NOT_FOUND,
         EngineError::AmbiguousContainer(_) | EngineError::Invalid(_) => StatusCode::BAD_REQUEST,
         EngineError::Conflict(_) => StatusCode::CONFLICT,

@@ -28,8 +28,8 @@ impl Filters {
     /// # Errors
     /// When it is neither.
     pub fn parse(json: &str) -> Result<Self> {
-        let terms: BTreeMap<String, Values> = serde_json::from_str(json)
-            .map_err(|_| Error::BadRequest(format!("invalid filters: {json}")))?;
+        let terms: BTreeMap<String, Values> =
+            serde_json::from_str(json).map_err(|_| Error::BadRequest("invalid filter".into()))?;
         let list = |values| match values {
             Values::List(list) => list,
             Values::Set(set) => set.into_keys().collect(),
@@ -143,10 +143,8 @@ mod tests {
         assert_eq!(list, set);
         assert_eq!(list.get("label"), ["a=b", "c"]);
         for wrong in ["", "[]", "{\"label\":\"a\"}", "{\"label\":{\"a\":1}}"] {
-            assert_eq!(
-                Filters::parse(wrong).unwrap_err().to_string(),
-                format!("invalid filters: {wrong}")
-            );
+            let error = Filters::parse(wrong).unwrap_err().to_string();
+            assert_eq!(error, "invalid filter", "{wrong}");
         }
     }
 

@@ -100,6 +100,7 @@ pub static ROUTES: &[Route] = routes! {
     ANY "/plugins/{rest...}" => refused::plugin,
     POST "/swarm/init" => refused::swarm_join,
     POST "/swarm/join" => refused::swarm_join,
+    POST "/swarm/leave" => refused::swarm_leave,
     ANY "/swarm" => refused::swarm,
     ANY "/swarm/{rest...}" => refused::swarm,
     ANY "/nodes" => refused::swarm,

@@ -6,10 +6,14 @@ use coracle_image::{Image, Loaded, Removed};
 use serde_json::{Value, json};
 
 use super::{complete, defaults, sorted, unix_seconds};
+use crate::version::ApiVersion;
 
-/// An entry of `GET /images/json`. `containers` and `shared` are -1 unless they were counted.
-pub fn summary(image: &Image, containers: i64, shared: i64) -> Value {
-    json!({
+/// API versions before this one gave the size twice.
+const SINGLE_SIZE: ApiVersion = ApiVersion::new(1, 44);
+
+/// An entry of `GET /images/json`. `shared` is -1 unless it was counted.
+pub fn summary(image: &Image, containers: usize, shared: i64, version: ApiVersion) -> Value {
+    let mut out = json!({
         "Containers": containers,
         "Created": unix_seconds(created(image)),
         "Id": image.id.to_string(),
@@ -19,11 +23,15 @@ pub fn summary(image: &Image, containers: i64, shared: i64) -> Value {
         "RepoTags": image.tags,
         "SharedSize": shared,
         "Size": image.size,
-    })
+    });
+    if version < SINGLE_SIZE {
+        out["VirtualSize"] = image.size.into();
+    }
+    out
 }
 
 /// The whole object: `GET /images/{name}/json`.
-pub fn inspect(image: &Image) -> Value {
+pub fn inspect(image: &Image, version: ApiVersion) -> Value {
     let config = &image.config;
     let lower: Vec<_> = image
         .layers
@@ -50,11 +58,13 @@ pub fn inspect(image: &Image) -> Value {
         "Architecture": config.architecture,
         "Os": config.os,
         "Size": image.size,
-        "VirtualSize": image.size,
         "GraphDriver": {"Name": "overlay2", "Data": {"LowerDir": lower.join(":")}},
         "RootFS": {"Type": "layers", "Layers": layers},
         "Metadata": {"LastTagTime": coracle_engine::time::NEVER},
     });
+    if version < SINGLE_SIZE {
+        out["VirtualSize"] = image.size.into();
+    }
     if !config.variant.is_empty() {
         out["Variant"] = config.variant.as_str().into();
     }
@@ -175,12 +185,17 @@ mod tests {
 
     #[test]
     fn objects_fit_the_models() {
-        let listed: ImageSummary = serde_json::from_value(summary(&example(), -1, -1)).unwrap();
+        let listed: ImageSummary =
+            serde_json::from_value(summary(&example(), 1, -1, ApiVersion::NEWEST)).unwrap();
         assert_eq!(
             (listed.size, listed.created, listed.labels["a"].as_str()),
             (120, 1_700_000_000, "b")
         );
-        let value = inspect(&example());
+        assert_eq!(
+            summary(&example(), 1, -1, ApiVersion::OLDEST)["VirtualSize"],
+            120
+        );
+        let value = inspect(&example(), ApiVersion::NEWEST);
         let whole: ImageInspect = serde_json::from_value(value.clone()).unwrap();
         assert_eq!(whole.config.unwrap().cmd, Some(vec!["sh".to_owned()]));
         assert_eq!(value["Config"]["Entrypoint"], Value::Null);

@@ -53,7 +53,10 @@ pub fn summary(container: &Listed, now: Timestamp) -> Value {
         "Mounts": mounts(&record.mounts),
     });
     if let Some((written, root)) = sizes {
-        out["SizeRw"] = json!(written);
+        // Docker leaves out a zero.
+        if *written > 0 {
+            out["SizeRw"] = json!(written);
+        }
         out["SizeRootFs"] = json!(root);
     }
     out

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::image_filter::ImageNames;
 use crate::render;
 use crate::render::disk_usage::{DiskUsage, Usage, disk_usage, layers_size};
+use crate::version::ApiVersion;
 
 /// What `type` may ask for.
 const TYPES: [&str; 4] = ["container", "image", "volume", "build-cache"];
@@ -27,7 +28,7 @@ pub async fn df(call: Call) -> Result<Answer> {
     let engine = &call.engine;
     let usage = DiskUsage {
         images: if wanted("image") {
-            Some(images(engine).await?)
+            Some(images(engine, call.version).await?)
         } else {
             None
         },
@@ -46,14 +47,13 @@ pub async fn df(call: Call) -> Result<Answer> {
     Answer::json(&disk_usage(&usage, call.query.flag("verbose")))
 }
 
-async fn images(engine: &Arc<Engine>) -> Result<Usage> {
+async fn images(engine: &Arc<Engine>, version: ApiVersion) -> Result<Usage> {
     let images = engine.images().await?;
     let mut usage = Usage::default();
     for image in &images {
         let users = engine.image_users(&image.id.to_string());
-        let count = i64::try_from(users).unwrap_or(i64::MAX);
         usage.add(
-            render::image::summary(image, count, 0),
+            render::image::summary(image, users, 0, version),
             image.size,
             users > 0,
         );

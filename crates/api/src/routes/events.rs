@@ -20,8 +20,11 @@ pub async fn events(call: Call) -> Result<Answer> {
     if let (Some(since), Some(until)) = (since, until)
         && since > until
     {
+        let given = |name| call.query.get(name).unwrap_or_default();
         return Err(Error::BadRequest(format!(
-            "`since` time ({since}) cannot be after `until` time ({until})"
+            "`since` time ({}) cannot be after `until` time ({})",
+            given("since"),
+            given("until")
         )));
     }
     let filter = EventFilter {

@@ -32,7 +32,14 @@ pub async fn list(call: Call) -> Result<Answer> {
     let shown: Vec<Value> = images
         .iter()
         .filter(|image| filter.accepts(image))
-        .map(|image| render::image::summary(image, -1, -1))
+        .map(|image| {
+            render::image::summary(
+                image,
+                engine.image_users(&image.id.to_string()),
+                -1,
+                call.version,
+            )
+        })
         .collect();
     Answer::json(&shown)
 }
@@ -41,6 +48,7 @@ pub async fn list(call: Call) -> Result<Answer> {
 pub async fn inspect(call: Call) -> Result<Answer> {
     Answer::json(&render::image::inspect(
         &call.engine.image(call.target()).await?,
+        call.version,
     ))
 }
 

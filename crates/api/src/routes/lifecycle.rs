@@ -87,11 +87,13 @@ pub async fn resize(call: Call) -> Result<Answer> {
 
 /// The parameters `h` and `w` of the resize calls.
 pub fn size(call: &Call) -> Result<(u16, u16)> {
-    let missing =
-        |name: &str| Error::BadRequest(format!("invalid resize request: {name} is missing"));
-    let rows = call.query.number("h")?.ok_or_else(|| missing("h"))?;
-    let columns = call.query.number("w")?.ok_or_else(|| missing("w"))?;
-    Ok((rows, columns))
+    let number = |name: &str, what: &str| {
+        let text = call.query.get(name).unwrap_or_default();
+        text.parse().map_err(|_| {
+            Error::BadRequest(format!("invalid resize {what} \"{text}\": invalid syntax"))
+        })
+    };
+    Ok((number("h", "height")?, number("w", "width")?))
 }
 
 /// `DELETE /containers/{name}`

@@ -16,6 +16,13 @@ pub async fn swarm(_: Call) -> Result<Answer> {
     ))
 }
 
+/// `POST /swarm/leave`
+pub async fn swarm_leave(_: Call) -> Result<Answer> {
+    Err(Error::Unavailable(
+        "This node is not part of a swarm".into(),
+    ))
+}
+
 /// `POST /swarm/init` and `/swarm/join`
 pub async fn swarm_join(_: Call) -> Result<Answer> {
     Err(not_here("swarm mode"))

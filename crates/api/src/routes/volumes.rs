@@ -5,7 +5,6 @@ use coracle_engine::{Volume, VolumeRequest};
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
-use super::lifecycle::nullable;
 use crate::answer::Answer;
 use crate::call::Call;
 use crate::error::Result;
@@ -76,5 +75,5 @@ pub async fn prune(call: Call) -> Result<Answer> {
         .unwrap_or(call.version < ApiVersion::new(1, 42));
     let accept = |volume: &Volume| (all || volume.is_anonymous()) && accepts(&filters, volume);
     let (names, bytes) = call.engine.prune_volumes(accept).await;
-    Answer::json(&json!({"VolumesDeleted": nullable(&names), "SpaceReclaimed": bytes}))
+    Answer::json(&json!({"VolumesDeleted": names, "SpaceReclaimed": bytes}))
 }

@@ -85,8 +85,8 @@ fn from_mask(mask: u64) -> Capabilities {
 /// The capabilities of a container: the default set with `add` and `drop` (names with or without `CAP_`, or `ALL`)
 /// applied as Docker does, or everything when `privileged`; never more than `own`.
 ///
-/// `ALL` added means everything except what is dropped; `ALL` dropped means nothing except what is added; otherwise what is
-/// both added and dropped is kept (moby, `oci/caps.TweakCapabilities`).
+/// `ALL` added means everything except what is dropped; `ALL` dropped means nothing except what is added; otherwise
+/// what is both added and dropped is kept (moby, `oci/caps.TweakCapabilities`).
 ///
 /// # Errors
 /// [`Error::UnknownCapability`].

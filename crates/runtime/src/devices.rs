@@ -128,8 +128,8 @@ fn node(metadata: &fs::Metadata, target: &Path) -> Option<LinuxDevice> {
         .ok()
 }
 
-/// A device of `--device PathOnHost:PathInContainer:CgroupPermissions`, with the rules that go with it; a directory gives all
-/// devices under it.
+/// A device of `--device PathOnHost:PathInContainer:CgroupPermissions`, with the rules that go with it; a directory
+/// gives all devices under it.
 ///
 /// # Errors
 /// [`Error::Device`] in Docker's words when it does not exist or is no device.

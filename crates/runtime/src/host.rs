@@ -78,8 +78,8 @@ impl Runtime {
 
     /// The helper's command that creates a container: all is ready except for the `execve` of its first process.
     ///
-    /// After it has ended, [`Runtime::outcome`] gives the process id or the failure. The process is then a child of PID
-    /// 1 (of the subreaper), waiting for [`Runtime::start`].
+    /// After it has ended, [`Runtime::outcome`] gives the process id or the failure. The process is then a child of
+    /// PID 1 (of the subreaper), waiting for [`Runtime::start`].
     pub fn create(&self, create: Create<'_>) -> Command {
         let mut command = self.helper("create").arg("--bundle").arg(create.bundle);
         command = results(command, create.pid_file, create.log, create.console_socket);
@@ -189,7 +189,8 @@ fn give(mut command: Command, stdio: [Option<OwnedFd>; 3]) -> Command {
     command
 }
 
-/// The path of the socket may be longer than a socket address holds (108 bytes): go through the directory's descriptor.
+/// The path of the socket may be longer than a socket address holds (108 bytes): go through the directory's
+/// descriptor.
 fn notify(directory: &Path) -> io::Result<()> {
     let directory = rustix::fs::open(
         directory,

@@ -20,7 +20,7 @@ const ENOSYS: u32 = 38;
 const NAMESPACE_FLAGS: u64 = 0x7e02_0000;
 /// Address family of virtual machine sockets, whose traffic would pass by the network namespace.
 const AF_VSOCK: u64 = 40;
-/// Execution domains of `personality(2)`: Linux, Linux32, both also without address randomisation's legacy layouts, and the query.
+/// What may be asked of `personality(2)`: Linux, 32-bit Linux, both with a version number of 2.6, and the query.
 const PERSONALITIES: [u64; 5] = [0x0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff];
 
 /// Docker's default profile for a process with the bounding set `capabilities`.

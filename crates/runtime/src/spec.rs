@@ -49,8 +49,8 @@ pub fn normalise_process(process: &mut Process, own: &Capabilities) {
 
 /// The root's propagation, without the `r` that libcontainer does not know (it is always recursive).
 ///
-/// A mount that must propagate to or from the host can only do so below a root that does: as dockerd does, the mounts'
-/// wishes raise the root's.
+/// A mount that must propagate to or from the host can only do so below a root that does: as dockerd does, the
+/// mounts' wishes raise the root's.
 fn propagation(spec: &Spec) -> Option<String> {
     let given = spec
         .linux()

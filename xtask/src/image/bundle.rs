@@ -12,8 +12,19 @@ const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 /// The time stamp of all images, RFC 3339 form of [`super::tree::SOURCE_DATE_EPOCH`].
 const CREATED: &str = "2026-01-01T00:00:00Z";
 
-/// `lib/coracle/images` and `lib/coracle/layers` of all images.
-pub fn tree(
+/// `lib/coracle/layers` of all images.
+pub fn layers(layers: &[Layer]) -> Tree {
+    let mut tree = Tree::default();
+    for layer in layers {
+        let path = format!("lib/coracle/layers/{}", layer.name);
+        tree.insert(&path, Entry::directory(0o755));
+        tree.overlay(&path, layer.tree.clone());
+    }
+    tree
+}
+
+/// `lib/coracle/images` of all images.
+pub fn images(
     images: &[(Definition, usize)],
     layers: &[Layer],
     version: &str,
@@ -44,16 +55,6 @@ pub fn tree(
     let mut index = serde_json::to_vec_pretty(&json!({ "images": index }))?;
     index.push(b'\n');
     tree.insert("lib/coracle/images/index.json", Entry::file(index, 0o644));
-    for layer in layers {
-        tree.insert(
-            &format!("lib/coracle/layers/{}", layer.name),
-            Entry::directory(0o755),
-        );
-        tree.overlay(
-            &format!("lib/coracle/layers/{}", layer.name),
-            layer.tree.clone(),
-        );
-    }
     Ok(tree)
 }
 

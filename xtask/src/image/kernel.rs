@@ -13,7 +13,7 @@ use super::definition;
 use super::digest::Digest;
 use super::tree::{Entry, Kind, Tree};
 
-const FORMAT: &str = "2";
+const FORMAT: &str = "3";
 
 /// `images/kernel/modules.yml`
 #[derive(Debug, Deserialize)]
@@ -32,6 +32,8 @@ pub struct Selection {
 pub struct Kernel {
     /// `uname -r`
     pub release: String,
+    /// Hash of what it was made from.
+    pub key: String,
     /// The bootable image.
     pub vmlinuz: Vec<u8>,
     /// `usr/lib/modules/<release>` for `system.erofs`.
@@ -60,7 +62,8 @@ impl Kernel {
         key.field(FORMAT)
             .field(&package.sha256)
             .field(fs::read(&path)?);
-        let dir = cache.join(format!("kernel-{:.16}", key.hex()));
+        let key = key.hex();
+        let dir = cache.join(format!("kernel-{key:.16}"));
         if !dir.exists() {
             let part = dir.with_extension("part");
             if part.exists() {
@@ -82,6 +85,7 @@ impl Kernel {
             vmlinuz: fs::read(dir.join("vmlinuz"))?,
             system: tree("system.tar")?,
             initrd: tree("initrd.tar")?,
+            key,
             release,
         })
     }

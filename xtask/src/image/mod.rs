@@ -28,6 +28,8 @@ use clap::Args;
 use coracle_toolbox::{Archive, Suite, Toolbox};
 
 use self::definition::{Defaults, Definition};
+use self::digest::Digest;
+use self::erofs::Packing;
 use self::kernel::Kernel;
 use self::layer::Workshop;
 use self::packages::Packages;
@@ -39,6 +41,9 @@ pub struct Image {
     /// Fetch the package lists even if they are fresh.
     #[arg(long)]
     refresh: bool,
+    /// Compress less: builds in seconds, for development.
+    #[arg(long)]
+    quick: bool,
     /// Use this static binary instead of building one.
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
@@ -104,14 +109,29 @@ impl Image {
             layers.push(layer);
         }
 
-        let mut system = system::tree(&images, &binary, &kernel, version)?;
-        let images: Vec<(Definition, usize)> = definitions
+        let mut top = system::top(&images, &binary, version)?;
+        let definitions: Vec<(Definition, usize)> = definitions
             .into_iter()
             .enumerate()
             .map(|(at, (_, definition))| (definition, at))
             .collect();
-        system.overlay("", bundle::tree(&images, &layers, version)?);
-        let uuid = erofs::write(&toolbox, &system, &self.output.join("system.erofs"))?;
+        top.overlay("", bundle::images(&definitions, &layers, version)?);
+        let maker = erofs::Maker {
+            toolbox: &toolbox,
+            cache: &cache.join("erofs"),
+            packing: if self.quick {
+                Packing::QUICK
+            } else {
+                Packing::SMALL
+            },
+        };
+        let mut key = Digest::default();
+        key.field(&kernel.key);
+        for layer in &layers {
+            key.field(&layer.name).field(&layer.key);
+        }
+        let stable = || Ok(system::stable(&kernel, &layers));
+        let uuid = maker.write(&key.hex(), stable, &top, &self.output.join("system.erofs"))?;
 
         let busybox = layers
             .iter()

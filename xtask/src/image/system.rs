@@ -5,35 +5,40 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
+use super::bundle;
 use super::kernel::Kernel;
+use super::layer::Layer;
 use super::tree::{Entry, Tree};
 
 /// Names under which PID 1's own mount namespace has our binary (ARCHITECTURE.md, "Roles of the one binary").
 const ROLES: &[&str] = &["halt", "init", "poweroff", "reboot", "ros", "shutdown"];
 
-/// Binary, modules, shared data; the images come on top.
-pub fn tree(
-    images: &Path,
-    binary: &Arc<[u8]>,
-    kernel: &Kernel,
-    version: &str,
-) -> anyhow::Result<Tree> {
-    let mut tree = Tree::default();
-    tree.insert("bin/coracle", Entry::file(binary.clone(), 0o755));
-    for role in ROLES {
-        tree.insert(&format!("bin/{role}"), Entry::symlink("coracle"));
-    }
+/// What seldom changes: modules and layers.
+pub fn stable(kernel: &Kernel, layers: &[Layer]) -> Tree {
+    let mut tree = bundle::layers(layers);
     for (path, entry) in kernel.system.iter() {
         if let Some(path) = path.strip_prefix("usr/") {
             tree.insert(path, entry.clone());
         }
+    }
+    // Sources of the containers' volumes.
+    tree.insert("lib/firmware", Entry::directory(0o755));
+    tree
+}
+
+/// What changes often: our binary and the shared data.
+pub fn top(images: &Path, binary: &Arc<[u8]>, version: &str) -> anyhow::Result<Tree> {
+    let mut tree = Tree::default();
+    tree.insert("bin/coracle", Entry::file(binary.clone(), 0o755));
+    for role in ROLES {
+        tree.insert(&format!("bin/{role}"), Entry::symlink("coracle"));
     }
     let config = images.join("os-config.yml");
     let config = std::fs::read_to_string(&config)
         .with_context(|| format!("cannot read {}", config.display()))?;
     tree.insert(
         "share/ros/os-config.yml",
-        Entry::file(config.replace("${VERSION}", version).into_bytes(), 0o644),
+        Entry::file(config.replace("@VERSION@", version).into_bytes(), 0o644),
     );
     tree.insert(
         "share/ros/os-release",

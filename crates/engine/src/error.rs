@@ -27,9 +27,10 @@ pub enum Error {
     /// No network has this name.
     #[error("network {0} not found")]
     NoSuchNetwork(String),
-    /// A container names a network that does not exist; found out when it starts.
-    #[error("failed to set up container networking: network {0} not found")]
-    NoNetworkForContainer(String),
+    /// A container needs a network or another container that does not exist; found out when it starts. The text is
+    /// complete.
+    #[error("{0}")]
+    MissingForStart(String),
     /// A path inside a container does not exist.
     #[error("Could not find the file {path} in container {container}")]
     NoSuchPath {

@@ -8,6 +8,7 @@
 mod archive;
 mod attach;
 mod cgroup;
+mod changes;
 mod console;
 mod container;
 mod create;
@@ -39,6 +40,7 @@ mod restore;
 mod rootfs;
 mod scoped;
 mod security;
+mod shared_mounts;
 mod signals;
 mod spec;
 mod start;
@@ -59,6 +61,7 @@ mod wait;
 
 pub use archive::{ExtractOptions, PathStat};
 pub use attach::{AttachRequest, Attachment, LogStream};
+pub use changes::ChangeKind;
 pub use container::{Container, Snapshot};
 pub use create::{CreateRequest, Created};
 pub use engine::{Engine, Options};

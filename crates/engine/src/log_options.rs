@@ -89,7 +89,7 @@ pub fn parse(config: Option<&HostConfigLogConfig>, default: Rotation) -> Result<
             })
         }
         other => Err(Error::Invalid(format!(
-            "logger: no log driver named '{other}' is registered"
+            "error looking up logging plugin {other}: plugin \"{other}\" not found"
         ))),
     }
 }
@@ -193,7 +193,7 @@ mod tests {
             (
                 "fluentd",
                 &[],
-                Err("logger: no log driver named 'fluentd' is registered".into()),
+                Err("error looking up logging plugin fluentd: plugin \"fluentd\" not found".into()),
             ),
         ];
         for (driver, options, expected) in table {

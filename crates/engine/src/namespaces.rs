@@ -111,13 +111,15 @@ impl<'a> Modes<'a> {
     /// `/proc/PID/ns`) of a running container.
     ///
     /// # Errors
-    /// Those of `join`, and [`Error::NoNetworkForContainer`].
+    /// Those of `join`, and [`Error::MissingForStart`].
     pub fn resolve(&self, join: impl Fn(&str, &str) -> Result<PathBuf>) -> Result<Namespaces> {
         let one = |mode: &Mode<'_>, kind: &str| match mode {
             Mode::Private => Ok(Namespace::New),
             Mode::Host => Ok(Namespace::Host),
             Mode::Container(name) => join(name, kind).map(Namespace::Join),
-            Mode::Network(name) => Err(Error::NoNetworkForContainer((*name).to_owned())),
+            Mode::Network(name) => Err(Error::MissingForStart(format!(
+                "failed to set up container networking: network {name} not found"
+            ))),
         };
         Ok(Namespaces {
             pid: one(&self.pid, "pid")?,

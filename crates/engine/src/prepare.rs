@@ -22,7 +22,7 @@ use crate::rootfs::{Overlay, detach};
 use crate::security::{self, Seccomp};
 use crate::spec::{self, Input};
 use crate::user::{self, Account};
-use crate::{listen, network_files, resources, scoped};
+use crate::{listen, network_files, resources, scoped, shared_mounts};
 
 /// Label of a container whose root is another container's.
 pub const ROOT_LABEL: &str = "io.rancher.os.root";
@@ -196,13 +196,20 @@ impl Engine {
 
     /// The path of a namespace of a running container.
     fn namespace_path(&self, name: &str, kind: &str) -> Result<PathBuf> {
-        let other = self.find(name)?;
+        let what = match kind {
+            "net" => "network",
+            "ipc" => "IPC",
+            "pid" => "PID",
+            other => other,
+        };
+        let other = self.find(name).map_err(|error| {
+            Error::MissingForStart(format!("joining {what} namespace of container: {error}"))
+        })?;
         let data = other.data();
-        let what = if kind == "net" { "network" } else { kind };
         let running = data.running.as_ref().ok_or_else(|| {
             Error::Conflict(format!(
                 "cannot join {what} namespace of a non running container: container {} is {}",
-                other.id(),
+                name,
                 data.state.status.name()
             ))
         })?;
@@ -277,8 +284,8 @@ impl Engine {
                     .unwrap_or_default();
                 if mode != "shareable" && mode != "host" {
                     return Err(Error::Conflict(format!(
-                        "can't join IPC of container {}: non-shareable IPC (hint: use IpcMode:shareable for the donor \
-                         container)",
+                        "failed to join IPC namespace: container {}: non-shareable IPC (hint: use IpcMode:shareable for the \
+                         donor container)",
                         other.id()
                     )));
                 }
@@ -338,6 +345,8 @@ fn make_working_dir(root: &Path, record: &Record) -> Result<()> {
 /// Makes what is missing of the mounts' sources, and gives the mounts with their final sources.
 fn mount_sources(points: &[MountPoint]) -> Result<Vec<MountPoint>> {
     let mut mounts = points.to_vec();
+    let mountinfo =
+        fs::read_to_string("/proc/self/mountinfo").doing(|| "read /proc/self/mountinfo")?;
     for point in &mut mounts {
         match point.kind {
             MountKind::Bind => {
@@ -356,6 +365,7 @@ fn mount_sources(points: &[MountPoint]) -> Result<Vec<MountPoint>> {
                         )
                     })?;
                 }
+                shared_mounts::check(point, &mountinfo)?;
             }
             MountKind::Volume => {
                 if let Some(subpath) = &point.subpath {

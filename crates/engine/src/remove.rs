@@ -163,7 +163,7 @@ impl Engine {
         }
         if !names::valid(name) {
             return Err(Error::Invalid(format!(
-                "Error when allocating new name: Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are \
+                "Error when allocating new name: Invalid container name (/{name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are \
                  allowed"
             )));
         }

@@ -146,17 +146,7 @@ fn environment(
     let name = hostname
         .or(record.config.hostname.as_deref())
         .unwrap_or_default();
-    env.push(
-        match record
-            .config
-            .domainname
-            .as_deref()
-            .filter(|domain| !domain.is_empty())
-        {
-            Some(domain) => format!("HOSTNAME={name}.{domain}"),
-            None => format!("HOSTNAME={name}"),
-        },
-    );
+    env.push(format!("HOSTNAME={name}"));
     if tty {
         env.push("TERM=xterm".to_owned());
     }

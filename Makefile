@@ -3,6 +3,8 @@
 BUILD_PACKAGES := bison ca-certificates debian-archive-keyring flex gcc libc6-dev libseccomp-dev make openssh-client pkg-config xz-utils
 TEST_PACKAGES := busybox-static dnsmasq-base
 BENCH_PACKAGES := mmdebstrap
+# What `make run` boots: a disk that keeps everything, and a port for the first web server.
+VM_OPTIONS ?= --state-disk 4G --port 8080:8080
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .PHONY: help run image test lint bench setup setup-test setup-bench clean
@@ -16,7 +18,7 @@ help:
 	@echo 'make clean  remove everything that was built or downloaded'
 
 run: image
-	cargo xtask vm run --state-disk 4G --port 8080:8080
+	cargo xtask vm run $(VM_OPTIONS)
 
 image: setup
 	cargo xtask image

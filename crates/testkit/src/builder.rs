@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use crate::arguments::Machine;
 use crate::qemu::Paused;
-use crate::{Accelerator, Error, Forward, Project, Result, Seed, Ssh, StateDir, Vm, disk};
+use crate::{Accelerator, Error, Forward, Medium, Project, Result, Seed, Ssh, StateDir, Vm, disk};
 
 /// What the machine starts from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +100,7 @@ pub struct VmBuilder {
     disks: Vec<Disk>,
     user_data: String,
     seed: Option<Seed>,
+    medium: Medium,
     key: bool,
     forwards: Vec<Forward>,
     user: String,
@@ -121,6 +122,7 @@ impl VmBuilder {
             disks: Vec::new(),
             user_data: String::new(),
             seed: None,
+            medium: Medium::Iso,
             key: true,
             forwards: vec![Forward::to(22)],
             user: crate::GUEST_USER.into(),
@@ -197,6 +199,13 @@ impl VmBuilder {
     #[must_use]
     pub fn seed(mut self, seed: Seed) -> Self {
         self.seed = Some(seed);
+        self
+    }
+
+    /// File system of the `config-2` volume; iso9660 unless set.
+    #[must_use]
+    pub const fn seed_medium(mut self, medium: Medium) -> Self {
+        self.medium = medium;
         self
     }
 
@@ -370,10 +379,7 @@ impl VmBuilder {
             "uuid": self.name,
             "public_keys": {"testkit": self.public_key()?},
         });
-        Ok(Seed::config_2(
-            self.user_data.clone(),
-            meta_data.to_string(),
-        ))
+        Ok(Seed::config_2(self.user_data.clone(), meta_data.to_string()).on(self.medium))
     }
 
     /// Makes the state disk `state.img` in the machine's directory, unless it exists, and attaches it. It is an ext4 file system

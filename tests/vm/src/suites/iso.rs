@@ -11,6 +11,9 @@ use crate::guest::Guest;
 
 use super::shutdown::{END_LIMIT, ask};
 
+/// What QEMU's DHCP server gives to its first client.
+const GUEST_ADDRESS: &str = "10.0.2.15";
+
 const BOOTS: Check = Check {
     name: "boots_to_a_shell_and_shows_it",
     run: boots_to_a_shell_and_shows_it,
@@ -74,6 +77,13 @@ fn machine(builder: VmBuilder, firmware: Firmware, attached: IsoAs) -> Result<Vm
 
 fn boots_to_a_shell_and_shows_it(guest: &mut Guest) -> Result<()> {
     guest.vm()?.serial().wait_for("rancher@", BOOT_LIMIT)?;
+    let text = guest.vm()?.serial().text();
+    for shown in [env!("CARGO_PKG_VERSION"), GUEST_ADDRESS] {
+        ensure!(
+            text.contains(shown),
+            "the login does not show {shown}:\n{text}"
+        );
+    }
     let path = guest.vm()?.dir().file("screen.png");
     guest.vm()?.screenshot(&path)?;
     ensure_picture(&path)

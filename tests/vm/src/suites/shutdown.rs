@@ -3,17 +3,20 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use coracle_testkit::VmBuilder;
 
 use crate::check::{Check, Suite};
 use crate::guest::Guest;
 
-use super::fresh_state_disk;
-
 pub const SUITE: Suite = Suite {
     name: "shutdown",
-    machine: |builder| Ok(fresh_state_disk(builder)?.memory_mib(512)),
+    machine: |builder| Ok(blank_state_disk(builder)?.memory_mib(512)),
     ready: Guest::ready,
     checks: &[
+        Check {
+            name: "blank_state_disk_is_formatted",
+            run: blank_state_disk_is_formatted,
+        },
         Check {
             name: "reboot_keeps_what_the_state_disk_has",
             run: reboot_keeps_what_the_state_disk_has,
@@ -28,6 +31,25 @@ pub const SUITE: Suite = Suite {
         },
     ],
 };
+
+/// Inventory A9-013, I1-004.
+fn blank_state_disk(builder: VmBuilder) -> Result<VmBuilder> {
+    let dir = builder.state_dir()?;
+    std::fs::create_dir_all(dir.path())?;
+    let disk = dir.file("state.img");
+    coracle_testkit::create_blank(&disk, 2048)?;
+    Ok(builder.state_disk(disk).append(
+        "rancher.state.dev=LABEL=RANCHER_STATE rancher.state.autoformat=[/dev/sda,/dev/vda]",
+    ))
+}
+
+fn blank_state_disk_is_formatted(guest: &mut Guest) -> Result<()> {
+    guest.expect("sudo blkid -o value -s LABEL /dev/vda", "RANCHER_STATE")?;
+    guest.expect(
+        "stat -f -c %T /var/lib/user-docker /home /opt | sort -u",
+        "ext2/ext3",
+    )
+}
 
 /// Stop limit of the services (10 s each, all at once), plus the 10 s that are promised, times two for the emulator.
 pub const END_LIMIT: Duration = Duration::from_secs(40);

@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::{Result, ensure};
-use coracle_testkit::{BOOT_LIMIT, Boot, Disk, Project, Seed, VmBuilder};
+use coracle_testkit::{BOOT_LIMIT, Boot, Disk, Medium, Project, Seed, VmBuilder};
 
 use crate::check::{Check, Suite};
 use crate::guest::Guest;
@@ -58,12 +58,22 @@ pub const STATE_REQUIRED: Suite = Suite {
 /// Inventory I1-001 and I1-002: the machine runs in RAM.
 pub const STATE_OPTIONAL: Suite = Suite {
     name: "state-optional",
-    machine: |builder| Ok(builder.append("rancher.state.dev=LABEL=NONEXISTENT")),
+    machine: |builder| {
+        Ok(builder
+            .append("rancher.state.dev=LABEL=NONEXISTENT cc.hostname=from-kernel")
+            .seed_medium(Medium::Vfat))
+    },
     ready: Guest::ready,
-    checks: &[Check {
-        name: "runs_in_ram_and_says_so",
-        run: runs_in_ram_and_says_so,
-    }],
+    checks: &[
+        Check {
+            name: "runs_in_ram_and_says_so",
+            run: runs_in_ram_and_says_so,
+        },
+        Check {
+            name: "hostname_comes_from_the_kernel_command_line",
+            run: |guest| guest.expect("hostname", "from-kernel"),
+        },
+    ],
 };
 
 pub const BAD_CONFIG: Suite = Suite {
@@ -79,10 +89,22 @@ pub const BAD_CONFIG: Suite = Suite {
 pub const NO_IMAGE: Suite = Suite {
     name: "no-image",
     machine: |builder| {
+        let key = builder.public_key()?;
         let config = format!(
-            "#cloud-config\nhostname: {HOSTNAME}\nrancher:\n  services:\n    ghost:\n      image: coracle/os-ghost:none\n      labels:\n        io.rancher.os.scope: system\n"
+            "\
+#cloud-config
+hostname: {HOSTNAME}
+ssh_authorized_keys:
+  - {key}
+rancher:
+  services:
+    ghost:
+      image: coracle/os-ghost:none
+      labels:
+        io.rancher.os.scope: system
+"
         );
-        Ok(builder.user_data(config))
+        Ok(builder.seed(Seed::cidata(config)))
     },
     ready: Guest::ready,
     checks: &[Check {

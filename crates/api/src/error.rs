@@ -75,7 +75,6 @@ fn engine_status(error: &EngineError) -> StatusCode {
         | EngineError::NoSuchVolume(_)
         | EngineError::NoSuchNetwork(_)
         | EngineError::MissingForStart(_)
-        | EngineError::MissingForStart(_)
         | EngineError::NoSuchPath { .. } => StatusCode::NOT_FOUND,
         EngineError::AmbiguousContainer(_) | EngineError::Invalid(_) => StatusCode::BAD_REQUEST,
         EngineError::Conflict(_) => StatusCode::CONFLICT,

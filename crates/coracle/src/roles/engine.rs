@@ -1,9 +1,152 @@
-//! `coracle engine`: System Docker as a plain process.
+//! `coracle engine`: System Docker as a plain process, for tests and for other hosts with cgroup v2.
 
 use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
-/// Runs until SIGTERM.
+use anyhow::{Context, bail};
+use coracle_engine::{Engine, Options, Reaper};
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::log;
+
+const USAGE: &str = "usage: coracle engine --root DIR --exec-root DIR --socket PATH [--images DIR] [--cgroup-parent PATH]";
+
+/// As in PID 1: the engine mostly waits, its work is in helpers.
+const WORKERS: usize = 2;
+
+#[derive(Debug, Default)]
+struct Arguments {
+    root: PathBuf,
+    exec_root: PathBuf,
+    socket: PathBuf,
+    images: Option<PathBuf>,
+    cgroup_parent: Option<String>,
+}
+
+/// Runs until SIGTERM or SIGINT, then stops every container.
 pub fn run(args: Vec<OsString>) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("not built yet: {args:?}")
+    let arguments = parse(args)?;
+    log::to_stderr();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    runtime.block_on(serve(arguments))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn parse(args: Vec<OsString>) -> anyhow::Result<Arguments> {
+    let mut arguments = Arguments::default();
+    let mut args = args.into_iter();
+    while let Some(name) = args.next() {
+        let Some(value) = args.next() else {
+            bail!("{} needs a value\n{USAGE}", name.display());
+        };
+        match name.to_str() {
+            Some("--root") => arguments.root = value.into(),
+            Some("--exec-root") => arguments.exec_root = value.into(),
+            Some("--socket") => arguments.socket = value.into(),
+            Some("--images") => arguments.images = Some(value.into()),
+            Some("--cgroup-parent") => {
+                arguments.cgroup_parent = Some(value.to_string_lossy().into_owned());
+            }
+            _ => bail!("unknown option {}\n{USAGE}", name.display()),
+        }
+    }
+    for (path, name) in [
+        (&arguments.root, "--root"),
+        (&arguments.exec_root, "--exec-root"),
+        (&arguments.socket, "--socket"),
+    ] {
+        if !path.is_absolute() {
+            bail!("{name} must be given as an absolute path\n{USAGE}");
+        }
+    }
+    Ok(arguments)
+}
+
+async fn serve(arguments: Arguments) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("catch SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("catch SIGINT")?;
+    let mut options = Options::new(arguments.root, arguments.exec_root);
+    options.bundled = arguments.images;
+    if let Some(parent) = arguments.cgroup_parent {
+        options.cgroup_parent = parent;
+    }
+    let engine = Engine::new(
+        options,
+        Reaper::start().context("become the reaper of children")?,
+    )?;
+    let listener = listen(&arguments.socket)?;
+    tracing::info!("System Docker listens on {}", arguments.socket.display());
+    let server = tokio::spawn(coracle_api::serve(
+        listener,
+        Arc::clone(&engine),
+        std::future::pending(),
+    ));
+    engine.start_by_policy().await;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    engine.shutdown(None).await;
+    server.abort();
+    // Nobody listens on it any more.
+    let _ = fs::remove_file(&arguments.socket);
+    Ok(())
+}
+
+fn listen(path: &Path) -> anyhow::Result<UnixListener> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("remove the old socket {}", path.display()));
+        }
+        _ => {}
+    }
+    let listener =
+        UnixListener::bind(path).with_context(|| format!("listen on {}", path.display()))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+        .with_context(|| format!("protect {}", path.display()))?;
+    Ok(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_pairs_and_paths_absolute() {
+        let of = |line: &str| parse(line.split_whitespace().map(OsString::from).collect());
+        let arguments =
+            of("--root /r --exec-root /x --socket /s --images /i --cgroup-parent /c").unwrap();
+        assert_eq!(
+            (arguments.root, arguments.exec_root, arguments.socket),
+            ("/r".into(), "/x".into(), "/s".into())
+        );
+        assert_eq!(arguments.images, Some("/i".into()));
+        for (line, text) in [
+            ("--root", "--root needs a value"),
+            ("--nope x", "unknown option --nope"),
+            (
+                "--root /r --exec-root /x",
+                "--socket must be given as an absolute path",
+            ),
+            (
+                "--root r --exec-root /x --socket /s",
+                "--root must be given as an absolute path",
+            ),
+        ] {
+            assert!(
+                of(line).unwrap_err().to_string().starts_with(text),
+                "{line}"
+            );
+        }
+    }
 }

@@ -7,6 +7,7 @@ mod cli;
 mod console;
 mod container;
 mod engine;
+mod init;
 mod log;
 mod netconf;
 mod services;
@@ -25,7 +26,26 @@ pub const FALLBACK: &str = "ros";
 
 /// Every role, one line each. ARCHITECTURE.md has the same list with the crates.
 pub const ROLES: &[Role] = &[
-    // init: `init`, `system`
+    Role {
+        name: "init",
+        run: init::init,
+    },
+    Role {
+        name: "system",
+        run: init::system,
+    },
+    Role {
+        name: "finish",
+        run: init::finish,
+    },
+    Role {
+        name: "console-shell",
+        run: init::console_shell,
+    },
+    Role {
+        name: "modprobe",
+        run: init::modprobe,
+    },
     Role {
         name: "engine",
         run: engine::run,

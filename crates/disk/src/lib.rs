@@ -23,6 +23,7 @@ mod uuid;
 pub use blank::{BOOT2DOCKER_MAGIC, Contents};
 pub use block::{BlockDevice, block_device, block_devices};
 pub use erofs::{ErofsSuperblock, erofs_superblock};
+pub use ext::{ExtState, ext_state};
 pub use filesystem::{Filesystem, Kind, probe};
 pub use ninep::ninep_tags;
 pub use partition::{Partition, Scheme, Table, partition_table};

@@ -21,7 +21,7 @@ pub struct Devices(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    loader: Loader,
+    loader: Arc<Loader>,
     /// Taken by whoever reads announcements; what they say is queued before it is released.
     listener: Mutex<Listener>,
     progress: Mutex<Progress>,
@@ -45,7 +45,7 @@ impl Devices {
     ///
     /// # Errors
     /// When the kernel gives no socket for announcements, or no thread can be started.
-    pub fn start(loader: Loader) -> Result<Self, Error> {
+    pub fn start(loader: Arc<Loader>) -> Result<Self, Error> {
         let listener = Listener::open().map_err(|source| Error::Announcements { source })?;
         let watched = rustix::io::fcntl_dupfd_cloexec(&listener, 3)
             .map_err(|e| Error::Announcements { source: e.into() })?;
@@ -121,18 +121,6 @@ impl Devices {
                     .0;
             }
         }
-    }
-
-    /// Like [`Devices::wait_for`], but no longer than until everything has settled: for things that may well not be there.
-    pub fn look_when_settled<T>(
-        &self,
-        limit: Duration,
-        mut look: impl FnMut() -> Option<T>,
-    ) -> Option<T> {
-        look().or_else(|| {
-            self.settle(limit);
-            look()
-        })
     }
 
     /// What could not be loaded so far, and why.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use coracle_boot_log::{Entry, Kind, now_us};
@@ -15,7 +16,7 @@ use crate::devices::Devices;
 use crate::modules::{Index, Loader, Options};
 use crate::mounts::{KERNEL, mount_all};
 use crate::phase::{Booting, OnFailure, Phase, record, run};
-use crate::{recovery, switch_root, system_image};
+use crate::{kernel_parameters, recovery, switch_root, system_image};
 
 /// Drivers that are still looking for disks get this long before the initrd's modules go away.
 const SETTLE: Duration = Duration::from_secs(10);
@@ -116,9 +117,10 @@ fn mounts(early: &mut Early) -> Result<(), Error> {
 }
 
 fn drivers(early: &mut Early) -> Result<(), Error> {
+    kernel_parameters::call_us_for_modules("/init")?;
     let line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
     let loader = Loader::new(Index::of_running_kernel()?, Options::from_cmdline(&line));
-    early.devices = Some(Devices::start(loader)?);
+    early.devices = Some(Devices::start(Arc::new(loader))?);
     Ok(())
 }
 

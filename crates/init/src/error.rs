@@ -74,6 +74,84 @@ pub enum Error {
         /// The missing one.
         needs: &'static str,
     },
+    /// System Docker cannot start.
+    #[error("System Docker cannot start: {text}")]
+    Engine {
+        /// The engine's own words.
+        text: String,
+    },
+    /// Signals cannot be caught.
+    #[error("cannot catch signals: {source}")]
+    Signals {
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A device is named wrongly, or a disk cannot be read.
+    #[error(transparent)]
+    Disk(#[from] coracle_disk::Error),
+    /// What a datasource gave could not be kept.
+    #[error(transparent)]
+    Datasource(#[from] coracle_datasource::Error),
+    /// The state partition is not there.
+    #[error("rancher.state.dev={device}: no such device; there are: {seen}")]
+    NoState {
+        /// As configured.
+        device: String,
+        /// All disks.
+        seen: String,
+    },
+    /// The state partition is there but holds no file system.
+    #[error("the state partition {device} cannot be mounted: it holds {holds}")]
+    NotMountable {
+        /// Its node.
+        device: String,
+        /// What was recognised.
+        holds: String,
+    },
+    /// Making a file system failed.
+    #[error("cannot format {device}: mkfs.ext4: {output}")]
+    Format {
+        /// Its node.
+        device: String,
+        /// Status and messages.
+        output: String,
+    },
+    /// Checking a file system found damage.
+    #[error(
+        "the file system on {device} is damaged; repair it by \"e2fsck {device}\" in a shell. e2fsck -p: {output}"
+    )]
+    Check {
+        /// Its node.
+        device: String,
+        /// Status and messages.
+        output: String,
+    },
+    /// A program of the system image could not be run.
+    #[error("cannot run {program} of the system image: {source}")]
+    Tool {
+        /// Its name.
+        program: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The kernel refuses the host name.
+    #[error(
+        "cannot set the host name to {name:?}: {source}; it may have up to 64 letters, digits, dots and hyphens"
+    )]
+    HostName {
+        /// As configured.
+        name: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+    /// A controller is missing.
+    #[error(
+        "control groups have no {name} controller; remove cgroup_disable and cgroup v1 parameters from the kernel command line"
+    )]
+    NoController {
+        /// Its name.
+        name: &'static str,
+    },
     /// `system.erofs` did not appear.
     #[error(
         "system.erofs ({wanted}) was not found; attach the medium that this kernel was started from, or write it again. Seen:\n{seen}"

@@ -1,11 +1,13 @@
 //! Kernel modules without modprobe: the index that depmod wrote, the plan for one module, and loading by `finit_module(2)`.
 
 mod alias;
+mod command;
 mod index;
 mod loader;
 mod options;
 
 pub use alias::AliasTable;
+pub use command::modprobe;
 pub use index::Index;
 pub use loader::Loader;
 pub use options::Options;

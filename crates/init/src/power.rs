@@ -34,6 +34,24 @@ impl PowerAction {
         }
     }
 
+    /// Its name as an argument.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Reboot => "reboot",
+            Self::PowerOff => "poweroff",
+            Self::Halt => "halt",
+        }
+    }
+
+    /// The action that [`PowerAction::name`] names.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Reboot, Self::PowerOff, Self::Halt]
+            .into_iter()
+            .find(|action| action.name() == name)
+    }
+
     /// Every signal that means something.
     #[must_use]
     pub fn signals(realtime_minimum: i32) -> Vec<(i32, Self)> {

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::{AliasTable, normalise};
 use crate::Error;
@@ -12,7 +13,8 @@ use crate::Error;
 pub struct Index {
     directory: PathBuf,
     modules: HashMap<String, Module>,
-    aliases: AliasTable,
+    /// Read when something is looked up that is no module's name: it is by far the largest file.
+    aliases: OnceLock<AliasTable>,
     builtin: HashSet<String>,
     soft: HashMap<String, Soft>,
 }
@@ -63,20 +65,26 @@ impl Index {
         Ok(Self::parse(
             directory,
             &needed,
-            &text("modules.alias"),
             &text("modules.builtin"),
             &text("modules.softdep"),
         ))
     }
 
-    fn parse(directory: &Path, dep: &str, alias: &str, builtin: &str, softdep: &str) -> Self {
+    fn parse(directory: &Path, dep: &str, builtin: &str, softdep: &str) -> Self {
         Self {
             directory: directory.to_owned(),
             modules: dep.lines().filter_map(dependency_line).collect(),
-            aliases: AliasTable::parse(alias),
+            aliases: OnceLock::new(),
             builtin: builtin.lines().map(module_name).collect(),
             soft: softdep.lines().filter_map(softdep_line).collect(),
         }
+    }
+
+    fn aliases(&self) -> &AliasTable {
+        self.aliases.get_or_init(|| {
+            let text = fs::read_to_string(self.directory.join("modules.alias"));
+            AliasTable::parse(&text.unwrap_or_default())
+        })
     }
 
     /// The modules to load for `name`, which is a module's name or an alias; empty when it is built in or unknown.
@@ -88,7 +96,7 @@ impl Index {
         } else if self.modules.contains_key(&module) {
             vec![module]
         } else {
-            self.aliases.modules(name)
+            self.aliases().modules(name)
         }
     }
 
@@ -169,15 +177,17 @@ mod tests {
     use super::*;
 
     fn index() -> Index {
-        Index::parse(
+        let index = Index::parse(
             Path::new("/m"),
             "kernel/fs/ext4/ext4.ko: kernel/lib/crc16.ko kernel/fs/mbcache.ko kernel/fs/jbd2/jbd2.ko\n\
              kernel/fs/jbd2/jbd2.ko:\nkernel/fs/mbcache.ko:\nkernel/lib/crc16.ko:\n\
              kernel/drivers/usb/storage/usb-storage.ko: kernel/drivers/scsi/scsi_mod.ko\n",
-            "alias fs-ext4 ext4\nalias fs-ext3 ext4\n",
             "kernel/fs/fuse/fuse.ko\nkernel/drivers/virtio/virtio-pci.ko\n",
             "# comment\nsoftdep ext4 pre: crc32c post: unknown\n",
-        )
+        );
+        let aliases = AliasTable::parse("alias fs-ext4 ext4\nalias fs-ext3 ext4\n");
+        index.aliases.set(aliases).unwrap();
+        index
     }
 
     #[test]

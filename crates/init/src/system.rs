@@ -1,0 +1,322 @@
+//! PID 1 from the system image: from the state partition to the services.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use coracle_config::{Loaded, load};
+
+use crate::consoles::Consoles;
+use crate::devices::Devices;
+use crate::disks::{self, Disk};
+use crate::modules::{Index, Loader, Options};
+use crate::phase::{Booting, OnFailure, Phase, run};
+use crate::state::{self, Wish};
+use crate::system_docker::SystemDocker;
+use crate::{
+    Error, control_groups, early, host_files, kernel_parameters, layout, logging, recovery,
+    shutdown, user_data,
+};
+
+/// After this long the console says what is being waited for.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Where System Docker's log is unless `rancher.defaults.system_docker_logs` says otherwise (B3-041).
+const LOG: &str = "/var/log/system-docker.log";
+
+/// Modules that Docker Engine will want, in the order in which it does. Loading them in the background while the first services
+/// start costs no time; when Docker wants them it would wait for each.
+const DOCKER_MODULES: &[&str] = &[
+    "bridge",
+    "br_netfilter",
+    "veth",
+    "nf_tables",
+    "nft_compat",
+    "nft_chain_nat",
+    "nf_conntrack_netlink",
+    "xt_addrtype",
+    "xt_conntrack",
+    "xt_MASQUERADE",
+    "xt_nat",
+    "xt_mark",
+    "xt_tcpudp",
+    "ip6_tables",
+    "ip_set",
+    "xfrm_user",
+];
+
+/// What happens after the initrd.
+pub(crate) const PHASES: &[Phase<System>] = &[
+    Phase {
+        name: "state",
+        does: "mount the state partition, or memory",
+        on_failure: OnFailure::Recovery,
+        run: mount_state,
+    },
+    Phase {
+        name: "user-data",
+        does: "read a config-2 or cidata volume",
+        on_failure: OnFailure::Message,
+        run: fetch_user_data,
+    },
+    Phase {
+        name: "configuration",
+        does: "merge all configuration",
+        on_failure: OnFailure::Message,
+        run: configuration,
+    },
+    Phase {
+        name: "host",
+        does: "set the host name and write /etc",
+        on_failure: OnFailure::Message,
+        run: host,
+    },
+    Phase {
+        name: "kernel-parameters",
+        does: "set kernel parameters and limits",
+        on_failure: OnFailure::Message,
+        run: parameters,
+    },
+    Phase {
+        name: "control-groups",
+        does: "hand control groups down",
+        on_failure: OnFailure::Recovery,
+        run: |_| control_groups::set_up(),
+    },
+    Phase {
+        name: "system-docker",
+        does: "become System Docker",
+        on_failure: OnFailure::Recovery,
+        run: system_docker,
+    },
+    Phase {
+        name: "devices",
+        does: "load all other drivers, in the background",
+        on_failure: OnFailure::Message,
+        run: devices,
+    },
+    Phase {
+        name: "services",
+        does: "start the services, in the background",
+        on_failure: OnFailure::Message,
+        run: services,
+    },
+];
+
+/// PID 1 once it runs from the system image.
+#[derive(Debug)]
+pub(crate) struct System {
+    pub(crate) consoles: Arc<Consoles>,
+    pub(crate) loaded: Loaded,
+    loader: Option<Arc<Loader>>,
+    devices: Option<Devices>,
+    disks: Vec<Disk>,
+    pub(crate) docker: Option<SystemDocker>,
+}
+
+impl Booting for System {
+    fn recover(&mut self, phase: &str, reason: &str) {
+        recovery::enter(&self.consoles, phase, reason);
+    }
+
+    fn consoles(&self) -> &Consoles {
+        &self.consoles
+    }
+}
+
+/// Role `system`: PID 1 after the initrd. Returns only when it is not PID 1.
+#[must_use]
+pub fn system() -> ExitCode {
+    if !rustix::process::getpid().is_init() {
+        eprintln!(
+            "system: PID 1 becomes this after the initrd; \"coracle engine\" runs System Docker as a plain process"
+        );
+        return ExitCode::FAILURE;
+    }
+    let mut system = System {
+        consoles: Arc::new(Consoles::open()),
+        loaded: Loaded::default(),
+        loader: None,
+        devices: None,
+        disks: Vec::new(),
+        docker: None,
+    };
+    run(
+        &mut system,
+        PHASES,
+        early::PHASES.len() + 1,
+        crate::phase_count(),
+    );
+    shutdown::wait_and_shut_down(system)
+}
+
+impl System {
+    fn loader(&mut self) -> Result<&Arc<Loader>, Error> {
+        if self.loader.is_none() {
+            let line = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
+            self.loader = Some(Arc::new(Loader::new(
+                Index::of_running_kernel()?,
+                Options::from_cmdline(&line),
+            )));
+        }
+        self.loader
+            .as_ref()
+            .ok_or(Error::OutOfOrder { needs: "modules" })
+    }
+
+    fn devices(&mut self) -> Result<&Devices, Error> {
+        if self.devices.is_none() {
+            let loader = Arc::clone(self.loader()?);
+            self.devices = Some(Devices::start(loader)?);
+        }
+        self.devices
+            .as_ref()
+            .ok_or(Error::OutOfOrder { needs: "devices" })
+    }
+
+    /// Finds the state device, formatting or waiting as the configuration says. `None` is memory.
+    fn locate_state(&mut self, wish: &Wish) -> Result<Option<Disk>, Error> {
+        if wish.device.is_none() {
+            return Ok(None);
+        }
+        if let Some(disk) = wish.find(&self.disks) {
+            return Ok(Some(disk.clone()));
+        }
+        if wish.wait && !wish.can_be_formatted(&self.disks) {
+            let consoles = Arc::clone(&self.consoles);
+            let devices = self.devices()?.clone();
+            let look = || {
+                Some(disks::scan())
+                    .filter(|disks| wish.find(disks).is_some() || wish.can_be_formatted(disks))
+            };
+            let found = devices.wait_for(PATIENCE, look).or_else(|| {
+                consoles.say(&format!(
+                    "waiting for the state device {}",
+                    wish.device_text()
+                ));
+                devices.wait_for(state::WAIT, look)
+            });
+            self.disks = found.unwrap_or_else(disks::scan);
+        }
+        if wish.find(&self.disks).is_none() && wish.format_blank(&self.disks, &self.consoles)? {
+            self.disks = disks::scan();
+        }
+        match wish.find(&self.disks) {
+            Some(disk) => Ok(Some(disk.clone())),
+            None => Err(wish.missing(&self.disks)),
+        }
+    }
+}
+
+fn mount_state(system: &mut System) -> Result<(), Error> {
+    kernel_parameters::call_us_for_modules("/usr/bin/coracle")?;
+    // What is on the partition is not known yet: the defaults and the kernel command line say where it is.
+    system.loaded = load(Path::new("/"));
+    system.disks = disks::scan();
+    state::forget_failed_attempt();
+    let config = system.loaded.config.rancher.state.clone();
+    let mounted =
+        Wish::new(&config, &system.disks).and_then(|wish| match system.locate_state(&wish)? {
+            Some(disk) => {
+                if let Some(filesystem) = &disk.filesystem {
+                    // Built in, or not needed: mounting tells.
+                    let _ = system.loader()?.load(filesystem.kind.module());
+                }
+                state::mount_disk(&disk, config.fstype.as_deref(), &system.consoles)
+            }
+            None => state::mount_memory(),
+        });
+    if let Err(error) = mounted {
+        if config.required {
+            return Err(error);
+        }
+        system.consoles.say(&format!(
+            "{error}\nWithout it nothing is kept: this run is in memory only."
+        ));
+        state::mount_memory()?;
+    }
+    let directory = state::directory(config.directory.as_deref())?;
+    layout::lay_out(&directory, !system.loaded.config.rancher.no_sharedroot)
+}
+
+fn fetch_user_data(system: &mut System) -> Result<(), Error> {
+    // A list on the state partition or the command line counts, so everything is read again.
+    let names = load(Path::new("/")).config.rancher.cloud_init.datasources;
+    let loader = Arc::clone(system.loader()?);
+    user_data::fetch(&names, &system.disks, &loader, &system.consoles)
+}
+
+fn configuration(system: &mut System) -> Result<(), Error> {
+    system.loaded = load(Path::new("/"));
+    for problem in &system.loaded.problems {
+        system.consoles.say(&problem.to_string());
+    }
+    let rancher = &system.loaded.config.rancher;
+    let log = rancher
+        .defaults
+        .system_docker_logs
+        .as_deref()
+        .unwrap_or(LOG);
+    logging::start(Path::new(log), rancher.debug)
+}
+
+fn host(system: &mut System) -> Result<(), Error> {
+    host_files::write(system.loaded.config.effective_hostname())
+}
+
+fn parameters(system: &mut System) -> Result<(), Error> {
+    for problem in kernel_parameters::apply(&system.loaded.config.rancher.sysctl) {
+        system.consoles.say(&problem);
+    }
+    Ok(())
+}
+
+fn system_docker(system: &mut System) -> Result<(), Error> {
+    // Every container's root is an overlay.
+    let _ = system.loader()?.load("overlay");
+    system.docker = Some(SystemDocker::start()?);
+    Ok(())
+}
+
+fn devices(system: &mut System) -> Result<(), Error> {
+    let wanted = system.loaded.config.rancher.modules.clone();
+    let loader = Arc::clone(system.loader()?);
+    let consoles = Arc::clone(&system.consoles);
+    let existing = system.devices.clone();
+    let body = move || {
+        for entry in wanted {
+            let (name, parameters) = entry.split_once(' ').unwrap_or((&entry, ""));
+            if let Err(error) = loader.load_with(name, parameters) {
+                consoles.say(&format!("rancher.modules: {error}"));
+            }
+        }
+        // Looking devices up needs the largest index: not before System Docker answers.
+        if existing.is_none()
+            && let Err(error) = Devices::start(Arc::clone(&loader))
+        {
+            consoles.say(&error.to_string());
+        }
+        for module in DOCKER_MODULES {
+            if let Err(error) = loader.load(module) {
+                consoles.log(&error.to_string());
+            }
+        }
+    };
+    thread::Builder::new()
+        .name("load-modules".into())
+        .spawn(body)
+        .map(drop)
+        .map_err(|source| Error::Thread {
+            name: "load-modules",
+            source,
+        })
+}
+
+fn services(system: &mut System) -> Result<(), Error> {
+    let docker = system.docker.as_ref().ok_or(Error::OutOfOrder {
+        needs: "system-docker",
+    })?;
+    docker.start_services();
+    Ok(())
+}

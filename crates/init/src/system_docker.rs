@@ -1,0 +1,149 @@
+//! System Docker in PID 1: the engine, its API, the services, and the signals that end it all.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coracle_engine::{Engine, Options, Reaper};
+use coracle_services::{Engines, Places};
+use tokio::net::UnixListener;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::Error;
+use crate::power::PowerAction;
+
+const ROOT: &str = "/var/lib/system-docker";
+const EXEC_ROOT: &str = "/run/system-docker";
+const BUNDLED: &str = "/usr/lib/coracle";
+const SOCKET: &str = "/var/run/system-docker.sock";
+/// PID 1 mostly waits; its work is in helpers.
+const THREADS: usize = 2;
+/// How long containers that are no services and survived the others may take to stop.
+const LEFTOVERS: Duration = Duration::from_secs(2);
+
+/// The engine and what it runs on.
+#[derive(Debug)]
+pub(crate) struct SystemDocker {
+    runtime: Runtime,
+    engine: Arc<Engine>,
+    engines: Engines,
+    signals: mpsc::Receiver<PowerAction>,
+}
+
+impl SystemDocker {
+    /// Starts the engine and its API. When this returns, the socket accepts connections.
+    ///
+    /// # Errors
+    /// When the engine cannot use its directories, or the socket cannot be opened.
+    pub(crate) fn start() -> Result<Self, Error> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .thread_name("system-docker")
+            .enable_all()
+            .build()
+            .map_err(|source| Error::Thread {
+                name: "system-docker",
+                source,
+            })?;
+        let inside = runtime.enter();
+        let signals = watch_signals()?;
+        let reaper = Reaper::start().map_err(|source| Error::Signals { source })?;
+        let options = Options {
+            bundled: Some(BUNDLED.into()),
+            ..Options::new(ROOT, EXEC_ROOT)
+        };
+        let engine = Engine::new(options, reaper).map_err(|error| Error::Engine {
+            text: error.to_string(),
+        })?;
+        let listener = listen(Path::new(SOCKET))?;
+        runtime.spawn(coracle_api::serve(
+            listener,
+            Arc::clone(&engine),
+            std::future::pending(),
+        ));
+        drop(inside);
+        let engines = Engines::of_this_machine().with_preload(Places::default());
+        Ok(Self {
+            runtime,
+            engine,
+            engines,
+            signals,
+        })
+    }
+
+    /// Starts the services in the background.
+    pub(crate) fn start_services(&self) {
+        let (engines, engine) = (self.engines.clone(), Arc::clone(&self.engine));
+        self.runtime.spawn(async move {
+            let log = Path::new(coracle_boot_log::DEFAULT_PATH);
+            coracle_services::boot(Path::new("/"), &engines, log).await;
+            // What is no service but ran before; services have had their order by now.
+            engine.start_by_policy().await;
+        });
+    }
+
+    /// Waits for a signal that ends the machine.
+    pub(crate) fn wait_for_signal(&mut self) -> PowerAction {
+        // The senders live as long as the runtime; should they end, something is badly wrong.
+        self.runtime
+            .block_on(self.signals.recv())
+            .unwrap_or(PowerAction::Reboot)
+    }
+
+    /// Stops all containers within `limit`, or until another signal comes.
+    ///
+    /// # Errors
+    /// What could not be stopped, for the consoles.
+    pub(crate) fn stop_services(&mut self, limit: Duration) -> Result<(), String> {
+        let (engines, engine) = (self.engines.clone(), Arc::clone(&self.engine));
+        let stop = async {
+            let project = coracle_services::load(Path::new("/"));
+            let result = coracle_services::shut_down(&engines, &project, limit, &()).await;
+            // Whatever still runs, and nothing comes back.
+            engine.shutdown(Some(LEFTOVERS)).await;
+            result.map_err(|error| error.to_string())
+        };
+        self.runtime.block_on(async {
+            tokio::select! {
+                result = stop => result,
+                _ = self.signals.recv() => Err("a second signal: not waiting for services".to_owned()),
+            }
+        })
+    }
+}
+
+/// The socket of root's API (ARCHITECTURE.md). An old one is replaced.
+fn listen(path: &Path) -> Result<UnixListener, Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(Error::io("replace", path)(error));
+        }
+        _ => {}
+    }
+    let listener = UnixListener::bind(path).map_err(Error::io("listen on", path))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+        .map_err(Error::io("protect", path))?;
+    Ok(listener)
+}
+
+/// Catches every signal that means something to PID 1. Call it inside the runtime.
+fn watch_signals() -> Result<mpsc::Receiver<PowerAction>, Error> {
+    let (sender, receiver) = mpsc::channel(4);
+    for (number, action) in PowerAction::signals(crate::REALTIME_MINIMUM) {
+        let mut stream =
+            signal(SignalKind::from_raw(number)).map_err(|source| Error::Signals { source })?;
+        let sender = sender.clone();
+        tokio::spawn(async move {
+            while stream.recv().await.is_some() {
+                // Full: enough have been seen.
+                let _ = sender.try_send(action);
+            }
+        });
+    }
+    Ok(receiver)
+}

@@ -134,6 +134,21 @@ impl NetworkConfig {
 impl InterfaceConfig {
     fn new(name: &str, interface: &Interface, problems: &mut Vec<Problem>) -> Self {
         let key = |last: &str| format!("rancher.network.interfaces.{name}.{last}");
+        let unsupported = [
+            ("bridge", interface.bridge.is_some()),
+            ("bond", interface.bond.is_some()),
+            ("bond_opts", !interface.bond_opts.is_empty()),
+            ("vlans", interface.vlans.is_some()),
+            ("ipv4ll", interface.ipv4ll),
+        ];
+        for (name, set) in unsupported {
+            if set {
+                problems.push(Problem {
+                    key: key(name),
+                    message: "is not supported by this version".to_owned(),
+                });
+            }
+        }
         let mut addresses: Vec<Cidr> = Vec::new();
         for cidr in parsed(&key("address"), &interface.all_addresses(), problems) {
             if !addresses.contains(&cidr) {
@@ -294,11 +309,12 @@ mod tests {
     fn mistakes_are_named_and_left_out() {
         let (config, problems) = network(json!({"rancher": {"network": {
             "dns": {"nameservers": ["one.one.one.one"]},
-            "interfaces": {"eth0": {"address": "10.0.0.2", "gateway": "router"}},
+            "interfaces": {"eth0": {"address": "10.0.0.2", "gateway": "router", "vlans": "100"}},
         }}}));
         assert_eq!(
             problems,
             [
+                "rancher.network.interfaces.eth0.vlans is not supported by this version",
                 "rancher.network.interfaces.eth0.address \"10.0.0.2\": no prefix length; write for instance 10.0.0.2/24",
                 "rancher.network.interfaces.eth0.gateway \"router\": invalid IP address syntax",
                 "rancher.network.dns.nameservers \"one.one.one.one\": invalid IP address syntax",

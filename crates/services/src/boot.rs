@@ -2,9 +2,11 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use coracle_boot_log::{Entry, Kind as EntryKind};
 
+use crate::definitions::Sources;
 use crate::engine::Kind;
 use crate::engines::Engines;
 use crate::project::Project;
@@ -17,11 +19,13 @@ use crate::{Problem, definitions};
 /// Image tars that wait on the disk are loaded meanwhile; a service whose image is missing waits for that, the others do not,
 /// unless `rancher.preload_wait` says so (B3-027).
 pub async fn boot(root: &Path, engines: &Engines, boot_log: &Path) {
+    let sources = Sources::below(root);
     let loaded = coracle_config::load(root);
     let project = definitions::from_config(&loaded, root);
     let observer = BootObserver {
         root,
         boot_log,
+        sources: Mutex::new(sources),
         reloaded: AtomicBool::new(false),
     };
     if loaded.config.rancher.preload_wait {
@@ -43,6 +47,7 @@ async fn start_all(engines: &Engines, project: Project, observer: &BootObserver<
 struct BootObserver<'a> {
     root: &'a Path,
     boot_log: &'a Path,
+    sources: Mutex<Sources>,
     /// Problems are told once; a reload finds most of them again.
     reloaded: AtomicBool,
 }
@@ -73,6 +78,12 @@ impl Observer for BootObserver<'_> {
     }
 
     fn reload(&self) -> Option<Project> {
+        let now = Sources::below(self.root);
+        let mut before = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        if *before == now {
+            return None;
+        }
+        *before = now;
         self.reloaded.store(true, Ordering::Relaxed);
         Some(definitions::load(self.root))
     }

@@ -1,6 +1,7 @@
 //! Gathers what the machine's configuration says about services.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use coracle_config::Loaded;
 use serde_json::Value;
@@ -29,6 +30,41 @@ pub fn from_config(loaded: &Loaded, root: &Path) -> Project {
     let mut project = gather(&loaded.tree["rancher"], included, &Catalogue::below(root));
     project.read_env_files(|file| std::fs::read_to_string(root.join(file.trim_start_matches('/'))));
     project
+}
+
+/// Size and time of change of every file that the configuration is read from: tells whether reading it again is worthwhile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sources(Vec<(PathBuf, u64, SystemTime)>);
+
+impl Sources {
+    /// The sources of the machine whose root is `root`, as they are now.
+    pub(crate) fn below(root: &Path) -> Self {
+        use coracle_config::paths;
+        let below = |path: &str| root.join(path.trim_start_matches('/'));
+        let files = [
+            paths::OS_CONFIG,
+            paths::OEM_CONFIG,
+            paths::CLOUD_CONFIG,
+            paths::METADATA,
+        ];
+        let fragments = std::fs::read_dir(below(paths::CLOUD_CONFIG_DIR));
+        let fragments = fragments
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path());
+        let mut sources: Vec<_> = files
+            .map(below)
+            .into_iter()
+            .chain(fragments)
+            .filter_map(|path| {
+                let metadata = path.metadata().ok()?;
+                Some((path, metadata.len(), metadata.modified().ok()?))
+            })
+            .collect();
+        sources.sort();
+        Self(sources)
+    }
 }
 
 fn gather<'a>(
@@ -105,5 +141,19 @@ mod tests {
                 "service gone: not a valid service: there is no /usr/share/ros/services/g/gone.yml",
             ]
         );
+    }
+
+    #[test]
+    fn changed_files_are_noticed() {
+        let root = tempfile::tempdir().unwrap();
+        let directory = root.path().join("var/lib/rancher/conf/cloud-config.d");
+        fs::create_dir_all(&directory).unwrap();
+        let empty = Sources::below(root.path());
+        assert_eq!(empty, Sources::below(root.path()));
+        fs::write(directory.join("network.yml"), "a").unwrap();
+        let one = Sources::below(root.path());
+        assert_ne!(empty, one);
+        fs::write(directory.join("network.yml"), "ab").unwrap();
+        assert_ne!(one, Sources::below(root.path()));
     }
 }

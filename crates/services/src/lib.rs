@@ -31,6 +31,7 @@ mod route;
 mod schedule;
 mod service;
 mod shutdown;
+mod snapshot;
 pub mod udev_settle;
 mod up;
 mod walk;

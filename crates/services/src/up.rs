@@ -17,6 +17,7 @@ use crate::order::{Order, namespaces};
 use crate::project::Project;
 use crate::schedule::Schedule;
 use crate::service::Service;
+use crate::snapshot::Snapshot;
 use crate::{Error, Problem, pull, route};
 
 /// How long services that come after `network` wait for a default route (D2-016).
@@ -108,6 +109,7 @@ pub async fn up(
         options,
         replaced: Mutex::default(),
         route: OnceCell::new(),
+        snapshots: Default::default(),
     };
     let mut project = Arc::new(project);
     let mut schedule = Schedule::default();
@@ -168,6 +170,8 @@ struct Run<'a> {
     replaced: Mutex<BTreeSet<String>>,
     /// Whether there is a default route; looked for once.
     route: OnceCell<bool>,
+    /// What the engines had when this run first asked them.
+    snapshots: [OnceCell<Snapshot>; 2],
 }
 
 impl Run<'_> {
@@ -197,7 +201,7 @@ impl Run<'_> {
             tracing::warn!("{}: starting without a default route", service.name);
         }
         let engine = self.engines.for_scope(steering.scope).await?;
-        let existing = engine.container(name).await?;
+        let existing = self.snapshot(engine).await?.container(name).cloned();
         let existed = existing.is_some();
         let mut running = existing.as_ref().is_some_and(|c| c.running);
         let mut made = false;
@@ -244,7 +248,7 @@ impl Run<'_> {
         existing: Option<Container>,
     ) -> Result<Decision, Error> {
         let name = service.container_name.as_str();
-        let image = engine.image_id(&service.image).await?;
+        let image = self.image_id(engine, &service.image).await?;
         let partner_replaced = {
             let replaced = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
             namespaces(service).any(|partner| replaced.contains(project.container_name(partner)))
@@ -252,7 +256,7 @@ impl Run<'_> {
         let hash = config_hash(project, service);
         let old_image_gone = match &existing {
             Some(old) if image.is_some() && image.as_ref() != Some(&old.image) => {
-                engine.image_id(&old.image).await?.is_none()
+                self.image_id(engine, &old.image).await?.is_none()
             }
             _ => false,
         };
@@ -298,6 +302,21 @@ impl Run<'_> {
             command: kind.command(),
             preload: self.engines.preload_directory(kind),
         })
+    }
+
+    async fn snapshot(&self, engine: &Engine) -> Result<&Snapshot, Error> {
+        let take = || Snapshot::of(engine);
+        self.snapshots[engine.kind() as usize]
+            .get_or_try_init(take)
+            .await
+    }
+
+    /// The id of an image; asks the engine only about images that it did not list under that name.
+    async fn image_id(&self, engine: &Engine, image: &str) -> Result<Option<String>, Error> {
+        match self.snapshot(engine).await?.image_id(image) {
+            Some(id) => Ok(Some(id.clone())),
+            None => engine.image_id(image).await,
+        }
     }
 
     async fn default_route(&self) -> bool {

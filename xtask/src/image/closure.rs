@@ -165,15 +165,7 @@ fn elf_needs(content: &[u8]) -> anyhow::Result<Needs> {
         let Some(strings) = number(elf::DT_STRTAB) else {
             continue;
         };
-        let table = segments
-            .iter()
-            .find_map(|segment| {
-                segment
-                    .data_range(endian, content, strings, 0)
-                    .ok()
-                    .flatten()
-            })
-            .or_else(|| strings_at(segments, endian, content, strings))
+        let table = strings_at(segments, endian, content, strings)
             .context("its string table is outside of the file")?;
         let string = |offset: u64| {
             let bytes = table.get(usize::try_from(offset).ok()?..)?;

@@ -13,7 +13,36 @@ use super::definition;
 use super::digest::Digest;
 use super::tree::{Entry, Kind, Tree};
 
-const FORMAT: &str = "3";
+const FORMAT: &str = "5";
+
+/// What the package says about built-in modules and the order of aliases.
+const DEPMOD_READS: &[&str] = &[
+    "modules.builtin",
+    "modules.builtin.modinfo",
+    "modules.order",
+];
+
+/// The indices that init's loader reads.
+const INITRD_INDICES: &[&str] = &[
+    "modules.alias",
+    "modules.builtin",
+    "modules.dep",
+    "modules.softdep",
+];
+
+/// The same, and those that udev's libkmod reads.
+const SYSTEM_INDICES: &[&str] = &[
+    "modules.alias",
+    "modules.alias.bin",
+    "modules.builtin",
+    "modules.builtin.alias.bin",
+    "modules.builtin.bin",
+    "modules.dep",
+    "modules.dep.bin",
+    "modules.devname",
+    "modules.softdep",
+    "modules.symbols.bin",
+];
 
 /// `images/kernel/modules.yml`
 #[derive(Debug, Deserialize)]
@@ -104,12 +133,12 @@ impl Source<'_> {
         let all = self.work.join("all");
         self.unpack(&self.tree, &all)?;
         self.depmod(&all)?;
-        let index = Index::read(&all.join("lib/modules").join(self.release))?;
+        let index = Index::read(&self.stage_dir(&all))?;
         let initrd = index.closure(&selection.initrd)?;
         let mut system = index.closure(&selection.system)?;
         system.extend(initrd.iter().cloned());
-        self.write_subset(&system, "system")?;
-        self.write_subset(&initrd, "initrd")?;
+        self.write_subset(&system, "system", SYSTEM_INDICES)?;
+        self.write_subset(&initrd, "initrd", INITRD_INDICES)?;
         let vmlinuz = format!("boot/vmlinuz-{}", self.release);
         fs::write(
             self.work.join("vmlinuz"),
@@ -125,10 +154,15 @@ impl Source<'_> {
         format!("usr/lib/modules/{}", self.release)
     }
 
+    /// Where depmod works below a root.
+    fn stage_dir(&self, root: &Path) -> PathBuf {
+        root.join("lib/modules").join(self.release)
+    }
+
     /// Writes a tree's module directory where `depmod -b` looks for it.
     fn unpack(&self, tree: &Tree, to: &Path) -> anyhow::Result<()> {
         let prefix = self.module_dir();
-        let target = to.join("lib/modules").join(self.release);
+        let target = self.stage_dir(to);
         fs::create_dir_all(&target)?;
         for (path, entry) in tree.iter() {
             let Some(path) = path
@@ -165,7 +199,12 @@ impl Source<'_> {
     }
 
     /// Writes `<name>.tar`: the modules, uncompressed, with indices that know only them.
-    fn write_subset(&self, modules: &BTreeSet<String>, name: &str) -> anyhow::Result<()> {
+    fn write_subset(
+        &self,
+        modules: &BTreeSet<String>,
+        name: &str,
+        indices: &[&str],
+    ) -> anyhow::Result<()> {
         let prefix = self.module_dir();
         let mut tree = Tree::default();
         for module in modules {
@@ -184,30 +223,18 @@ impl Source<'_> {
             }
             tree.insert(&format!("{prefix}/{path}"), Entry::file(content, 0o644));
         }
-        for file in [
-            "modules.builtin",
-            "modules.builtin.modinfo",
-            "modules.order",
-        ] {
-            let content = self
-                .tree
-                .content(&format!("{prefix}/{file}"))
-                .with_context(|| format!("no {file}"))?;
-            tree.insert(
-                &format!("{prefix}/{file}"),
-                Entry::file(content.clone(), 0o644),
-            );
-        }
         let stage = self.work.join(name);
         self.unpack(&tree, &stage)?;
+        for file in DEPMOD_READS {
+            let content = self.tree.content(&format!("{prefix}/{file}"));
+            let content = content.with_context(|| format!("the package has no {file}"))?;
+            fs::write(self.stage_dir(&stage).join(file), content)?;
+        }
         self.depmod(&stage)?;
-        let indices = Tree::read_directory(&stage.join("lib/modules").join(self.release))?;
-        for (path, entry) in indices
-            .iter()
-            .filter(|(path, entry)| !path.contains('/') && entry.kind != Kind::Directory)
-        {
-            // Unpacking made ordinary files of all; only depmod's results are new.
-            tree.insert(&format!("{prefix}/{path}"), entry.clone());
+        for index in indices {
+            let content = fs::read(self.stage_dir(&stage).join(index))
+                .with_context(|| format!("depmod made no {index}"))?;
+            tree.insert(&format!("{prefix}/{index}"), Entry::file(content, 0o644));
         }
         tree.write_tar(fs::File::create(self.work.join(format!("{name}.tar")))?)?;
         fs::remove_dir_all(stage)?;
@@ -224,6 +251,8 @@ struct Index {
     names: BTreeMap<String, String>,
     /// Module name → names it wants loaded before or after itself.
     soft: BTreeMap<String, Vec<String>>,
+    /// Alias → names of the modules that have it. Soft dependencies are often aliases: `crypto-crc32c`.
+    aliases: BTreeMap<String, Vec<String>>,
     /// Names of modules that are built in.
     builtin: BTreeSet<String>,
 }
@@ -237,11 +266,12 @@ impl Index {
         Ok(Self::parse(
             &text("modules.dep")?,
             &text("modules.softdep")?,
+            &text("modules.alias")?,
             &text("modules.builtin")?,
         ))
     }
 
-    fn parse(dep: &str, softdep: &str, builtin: &str) -> Self {
+    fn parse(dep: &str, softdep: &str, alias: &str, builtin: &str) -> Self {
         let mut index = Self::default();
         for (path, needs) in dep.lines().filter_map(|line| line.split_once(':')) {
             index.names.insert(module_name(path), path.to_owned());
@@ -264,6 +294,12 @@ impl Index {
                 .entry(module_name(name))
                 .or_default()
                 .extend(wanted);
+        }
+        for line in alias.lines().filter_map(|line| line.strip_prefix("alias ")) {
+            if let Some((alias, name)) = line.split_once(' ') {
+                let names = index.aliases.entry(module_name(alias)).or_default();
+                names.push(module_name(name));
+            }
         }
         index.builtin = builtin.lines().map(module_name).collect();
         index
@@ -302,9 +338,17 @@ impl Index {
             }
             todo.extend(self.depends.get(&path).into_iter().flatten().cloned());
             let soft = self.soft.get(&module_name(&path)).into_iter().flatten();
-            todo.extend(soft.filter_map(|name| self.names.get(name)).cloned());
+            todo.extend(soft.flat_map(|name| self.providers(name)).cloned());
         }
         Ok(closure)
+    }
+
+    /// Paths of the module with this name, or of all that have it as an alias.
+    fn providers<'a>(&'a self, name: &'a String) -> impl Iterator<Item = &'a String> {
+        let aliased = self.aliases.get(name).into_iter().flatten();
+        std::iter::once(name)
+            .chain(aliased)
+            .filter_map(|name| self.names.get(name))
     }
 }
 
@@ -328,8 +372,9 @@ mod tests {
     fn index() -> Index {
         Index::parse(
             "kernel/fs/ext4/ext4.ko.xz: kernel/fs/jbd2/jbd2.ko.xz\nkernel/fs/jbd2/jbd2.ko.xz:\n\
-             kernel/lib/crc32c-x.ko.xz:\nkernel/drivers/net/a.ko.xz:\nkernel/drivers/net/b/c.ko.xz:\n",
-            "# Soft dependencies\nsoftdep ext4 pre: crc32c_x\n",
+             kernel/lib/crc32c-x.ko.xz:\nkernel/lib/crc32c-y.ko.xz:\nkernel/drivers/net/a.ko.xz:\nkernel/drivers/net/b/c.ko.xz:\n",
+            "# Soft dependencies\nsoftdep ext4 pre: crypto-crc32c\n",
+            "# Aliases\nalias crypto-crc32c crc32c_x\nalias crypto-crc32c crc32c_y\nalias pci:v* a\n",
             "kernel/drivers/virtio/virtio_pci.ko\n",
         )
     }
@@ -349,7 +394,9 @@ mod tests {
     fn hard_and_soft_dependencies_come_along() {
         assert_eq!(
             closure(&["ext4"]),
-            Ok(vec!["ext4".into(), "jbd2".into(), "crc32c_x".into()])
+            Ok(["ext4", "jbd2", "crc32c_x", "crc32c_y"]
+                .map(String::from)
+                .to_vec())
         );
     }
 

@@ -20,7 +20,7 @@ use super::system;
 use super::tree::{Entry, Kind, Tree};
 
 /// Part of every cache key: raise it when the same input shall give another layer.
-const FORMAT: &str = "2";
+const FORMAT: &str = "3";
 
 /// A finished layer.
 #[derive(Debug)]

@@ -19,7 +19,7 @@ mod system;
 mod tree;
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -70,6 +70,7 @@ impl Image {
             .with_context(|| format!("cannot read {}", binary.display()))?
             .into();
         let toolbox = Toolbox::open(&cache)?;
+        let _lock = one_at_a_time(&cache)?;
 
         let defaults = Defaults::read(&images)?;
         let definitions = defaults
@@ -143,6 +144,18 @@ impl Image {
         write(&self.output.join("vmlinuz"), &kernel.vmlinuz)?;
         Ok(())
     }
+}
+
+/// Waits until no other build uses the caches; the lock lasts as long as the file.
+fn one_at_a_time(cache: &Path) -> anyhow::Result<File> {
+    let path = cache.join("image.lock");
+    let lock = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+    if let Err(TryLockError::WouldBlock) = lock.try_lock() {
+        eprintln!("waiting for another build of the image to end");
+        lock.lock()
+            .with_context(|| format!("cannot lock {}", path.display()))?;
+    }
+    Ok(lock)
 }
 
 /// Name of the newest kernel's own package: what Debian's metapackage depends on.

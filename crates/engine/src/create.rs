@@ -176,6 +176,11 @@ impl Engine {
     ) -> Result<Arc<Container>> {
         fs::create_dir_all(dir).doing(|| format!("make {}", dir.display()))?;
         let container = Container::new(dir.to_owned(), record, State::default());
+        // By this file programs know that they are in a container.
+        let marker = container.file("upper").join(".dockerenv");
+        fs::create_dir_all(container.file("upper"))
+            .and_then(|()| fs::write(&marker, ""))
+            .doing(|| format!("write {}", marker.display()))?;
         self.fill_volumes(&container, image)?;
         container.save_state();
         container.save_record()?;

@@ -218,7 +218,8 @@ mod tests {
             &[("name", "web"), ("image", "busybox:latest"), ("a", "b")],
         );
         let exec = event(Kind::Container, "exec_start: ls -l", "abc123", &[]);
-        let table: &[(&[(&str, &[&str])], &Event, bool)] = &[
+        type Terms = &'static [(&'static str, &'static [&'static str])];
+        let table: &[(Terms, &Event, bool)] = &[
             (&[], &start, true),
             (&[("event", &["stop", "start"])], &start, true),
             (&[("event", &["exec_start"])], &exec, true),

@@ -94,7 +94,7 @@ impl Engine {
         if request.command.first().is_none_or(String::is_empty) {
             return Err(Error::Invalid("No exec command specified".into()));
         }
-        self.check_exec(&container)?;
+        self.check_exec(&container, reference)?;
         // Only for the error: a user that does not exist is the client's mistake, not the process's.
         self.exec_account(&container, request.user.as_deref())?;
         let id = id::generate();
@@ -128,16 +128,14 @@ impl Engine {
         prepare::account(&root, &record, user)
     }
 
-    fn check_exec(&self, container: &Container) -> Result<()> {
+    fn check_exec(&self, container: &Container, reference: &str) -> Result<()> {
         match container.data().state.status {
             Status::Running => Ok(()),
             Status::Paused => Err(Error::Conflict(format!(
-                "container {} is paused, unpause the container before exec",
-                container.id()
+                "Container {reference} is paused, unpause the container before exec"
             ))),
             Status::Restarting => Err(Error::Conflict(format!(
-                "container {} is restarting, wait until the container is running",
-                container.id()
+                "Container {reference} is restarting, wait until the container is running"
             ))),
             _ => Err(Error::not_running(container.id())),
         }
@@ -172,7 +170,7 @@ impl Engine {
                 exec.id
             )));
         }
-        self.check_exec(&exec.container)?;
+        self.check_exec(&exec.container, &exec.container.name())?;
         state.started = true;
         Ok(())
     }

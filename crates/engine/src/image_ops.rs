@@ -1,6 +1,7 @@
 //! Images as clients see them: the store's operations with their events.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -105,6 +106,24 @@ impl Engine {
             }
         }
         Ok(loaded)
+    }
+
+    /// Writes images (names or ids) as a `docker save` archive to `output`, and gives it back at the end.
+    ///
+    /// # Errors
+    /// Docker's texts when there is no such image, or when writing fails.
+    pub async fn save_images<W>(&self, names: Vec<String>, mut output: W) -> Result<W>
+    where
+        W: Write + Send + 'static,
+    {
+        let store = Arc::clone(&self.images);
+        let saved = names.clone();
+        let output = blocking(move || store.save(&saved, &mut output).map(|()| output)).await??;
+        for name in names {
+            let id = self.image(&name).await?.id.to_string();
+            self.image_event("save", &id, &name);
+        }
+        Ok(output)
     }
 
     /// Removes the images that `accept` says yes to and no container uses. Gives what was removed, and the bytes.

@@ -166,7 +166,8 @@ mod tests {
                 env: vec![],
             })
         };
-        let table: &[(&str, &[(&str, &str)], Result<LogDriver, String>)] = &[
+        type Options = &'static [(&'static str, &'static str)];
+        let table: &[(&str, Options, Result<LogDriver, String>)] = &[
             ("none", &[], Ok(LogDriver::None)),
             ("json-file", &[], json(Some(25 << 20), 2)),
             (

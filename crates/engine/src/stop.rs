@@ -161,10 +161,12 @@ impl Engine {
         let container = self.find(reference)?;
         if container.is_active() {
             // A container that goes away when it stops cannot be restarted otherwise.
-            let auto_remove = std::mem::replace(
-                &mut container.data().record.host_config.auto_remove,
-                Some(false),
-            );
+            let auto_remove = container
+                .data()
+                .record
+                .host_config
+                .auto_remove
+                .replace(false);
             let stopped = self.stop_container(&container, signal, timeout).await;
             container.data().record.host_config.auto_remove = auto_remove;
             stopped?;

@@ -78,10 +78,6 @@ impl Engine {
             input.abort();
         }
         drain(pumps.outputs).await;
-        if let Some(log) = &log {
-            log.close();
-        }
-
         let guard = container.operation.lock().await;
         let engine = Arc::clone(&self);
         let taken_down = blocking(move || engine.take_down(&record, &root_of)).await;
@@ -104,6 +100,10 @@ impl Engine {
             ],
         );
         self.finish_run(&container, &streams);
+        // Last: who has followed the log to its end finds the container ended.
+        if let Some(log) = &log {
+            log.close();
+        }
         drop(guard);
         match next {
             Next::Nothing => {}

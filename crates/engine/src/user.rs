@@ -140,7 +140,8 @@ mod tests {
 
     #[test]
     fn users_and_groups_are_names_or_numbers() {
-        let table: &[(&str, &[&str], Result<(u32, u32, &[u32], &str), &str>)] = &[
+        type Found = Result<(u32, u32, &'static [u32], &'static str), &'static str>;
+        let table: &[(&str, &[&str], Found)] = &[
             ("", &[], Ok((0, 0, &[0], "/root"))),
             (
                 "rancher",

@@ -25,7 +25,7 @@ pub fn all(input: &Input<'_>) -> Vec<Mount> {
         .into_iter()
         .filter(|mount| {
             let path = mount.destination();
-            !covered(path) && !(own_dev && path.starts_with("/dev"))
+            !(covered(path) || own_dev && path.starts_with("/dev"))
         })
         .collect();
     mounts.extend(own);

@@ -147,19 +147,12 @@ pub struct BodyWriter {
 }
 
 impl BodyWriter {
-    /// Sends what is left: the body is complete.
-    ///
-    /// # Errors
-    /// When the client has gone.
-    pub fn finish(mut self) -> io::Result<()> {
-        self.flush()?;
-        self.send(Piece::End)
-    }
-
-    fn send(&self, piece: Piece) -> io::Result<()> {
-        self.queue
-            .blocking_send(piece)
-            .map_err(|_| io::ErrorKind::BrokenPipe.into())
+    /// Sends what is left: the body is complete. A client that has gone misses nothing.
+    pub async fn finish(mut self) {
+        let rest = self.piece.split().freeze();
+        for piece in [Piece::Data(rest), Piece::End] {
+            let _ = self.queue.send(piece).await;
+        }
     }
 }
 
@@ -176,8 +169,10 @@ impl Write for BodyWriter {
         if self.piece.is_empty() {
             return Ok(());
         }
-        let piece = self.piece.split().freeze();
-        self.send(Piece::Data(piece))
+        let piece = Piece::Data(self.piece.split().freeze());
+        self.queue
+            .blocking_send(piece)
+            .map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }
 
@@ -225,10 +220,14 @@ mod tests {
     async fn what_is_written_arrives_or_fails_as_a_whole() {
         for (complete, expected) in [(true, Some(200_000)), (false, None)] {
             let (mut writer, body) = written();
-            tokio::task::spawn_blocking(move || {
+            let write = tokio::task::spawn_blocking(move || {
                 writer.write_all(&[b'x'; 200_000]).unwrap();
+                writer
+            });
+            tokio::spawn(async move {
+                let writer = write.await.unwrap();
                 if complete {
-                    writer.finish().unwrap();
+                    writer.finish().await;
                 }
             });
             let collected = body.collect().await.ok().map(|body| body.to_bytes().len());

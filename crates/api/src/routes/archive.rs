@@ -1,4 +1,4 @@
-//! Files of containers: `docker cp` and `docker export`.
+//! Files of containers: `docker cp`, `docker export` and `docker diff`.
 
 use std::io;
 
@@ -8,6 +8,7 @@ use futures_util::stream;
 use http_body_util::BodyExt;
 use hyper::StatusCode;
 use hyper::header::HeaderValue;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::answer::{Answer, TAR};
@@ -47,6 +48,20 @@ pub async fn write(mut call: Call) -> Result<Answer> {
     let (result, ()) = tokio::join!(extract, feed(body, sender));
     result?;
     Ok(Answer::empty(StatusCode::OK))
+}
+
+/// `GET /containers/{name}/changes`
+pub async fn changes(call: Call) -> Result<Answer> {
+    let changes = call.engine.changes(call.target()).await?;
+    let shown = changes
+        .iter()
+        .map(|(path, kind)| json!({"Path": path, "Kind": *kind as u8}));
+    let shown: Vec<Value> = shown.collect();
+    Answer::json(&if shown.is_empty() {
+        Value::Null
+    } else {
+        Value::Array(shown)
+    })
 }
 
 /// `GET /containers/{name}/export`

@@ -1,12 +1,15 @@
-//! Images: list, inspect, history, load, tag, delete, prune.
+//! Images: list, inspect, history, load, save, tag, delete, prune.
 
+use std::sync::Arc;
+
+use coracle_engine::Engine;
 use futures_util::{StreamExt, stream};
 use hyper::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::answer::{Answer, JSON};
+use crate::answer::{Answer, JSON, TAR};
 use crate::body;
 use crate::call::Call;
 use crate::error::Result;
@@ -128,4 +131,37 @@ pub async fn load(mut call: Call) -> Result<Answer> {
     });
     let shown = stream::unfold(shown, async |mut shown| Some((shown.recv().await?, shown)));
     Ok(Answer::stream(JSON, body::json_lines(shown.boxed())))
+}
+
+/// `GET /images/{name}/get`
+pub async fn save(call: Call) -> Result<Answer> {
+    let names = vec![call.target().to_owned()];
+    archive(call.engine, names).await
+}
+
+/// `GET /images/get`
+pub async fn save_several(call: Call) -> Result<Answer> {
+    // Clients send a parameter for each name, or one with commas.
+    let names = call.query.all("names").flat_map(|names| names.split(','));
+    let names = names
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect();
+    archive(call.engine, names).await
+}
+
+async fn archive(engine: Arc<Engine>, names: Vec<String>) -> Result<Answer> {
+    for name in &names {
+        // Once the archive has begun there is no way to say that an image is missing.
+        engine.image(name).await?;
+    }
+    let (writer, body) = body::written();
+    tokio::spawn(async move {
+        match engine.save_images(names, writer).await {
+            Ok(writer) => writer.finish().await,
+            // The connection is cut, so that the client does not take the part for the whole.
+            Err(error) => tracing::warn!("save images: {error}"),
+        }
+    });
+    Ok(Answer::stream(TAR, body))
 }

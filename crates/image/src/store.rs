@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use self::catalogue::Catalogue;
-use crate::digest::Digest;
 use crate::error::Error;
 use crate::files::{Layout, write_atomically};
 use crate::image::Image;
@@ -143,9 +142,4 @@ fn delete(path: &Path) -> Result<(), Error> {
         other => other.map_err(Error::io("remove", path))?,
     }
     fs::remove_dir_all(&hidden).map_err(Error::io("remove", hidden))
-}
-
-/// An image as the API names it in messages.
-fn short(id: &Digest) -> &str {
-    id.short()
 }

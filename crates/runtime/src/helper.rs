@@ -113,7 +113,7 @@ fn create(arguments: &Arguments) -> Result<()> {
 /// Writes the configuration that libcontainer gets: corrected, with an absolute root, and without what is left to us.
 fn derive_bundle(given: &Path, derived: &Path) -> Result<Restrictions> {
     let mut config = read_json::<Spec>(&given.join("config.json"))?;
-    spec::normalise_for(&mut config, &capabilities::own_bounding_set()?);
+    spec::normalise(&mut config, &capabilities::own_bounding_set()?);
     let mut restrictions = Restrictions::default();
     if let Some(process) = config.process_mut() {
         restrictions.take_from(process);

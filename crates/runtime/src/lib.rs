@@ -24,4 +24,4 @@ pub use error::Error;
 pub use failure::{Failure, FailureKind};
 pub use helper::main;
 pub use host::{Create, Exec, Runtime};
-pub use spec::normalise_for as normalise;
+pub use spec::normalise;

@@ -8,7 +8,7 @@ use oci_spec::runtime::{Capabilities, Linux, LinuxCapabilities, Process, Spec};
 /// `config.json` it is given; see the comments for what and why.
 ///
 /// `own` is the bounding set of the process that makes the container: more than that it cannot hand on.
-pub fn normalise_for(spec: &mut Spec, own: &Capabilities) {
+pub fn normalise(spec: &mut Spec, own: &Capabilities) {
     if let Some(mut process) = spec.process().clone() {
         normalise_process(&mut process, own);
         spec.set_process(Some(process));
@@ -110,7 +110,7 @@ mod tests {
             .mounts(vec![mount])
             .build()
             .unwrap();
-        normalise_for(&mut spec, &Capabilities::new());
+        normalise(&mut spec, &Capabilities::new());
         spec.linux().as_ref().unwrap().rootfs_propagation().clone()
     }
 

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::catalogue::{Catalogue, Found};
-use super::{Store, delete, lock, short};
+use super::{Store, delete, lock};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::files::Layout;
@@ -107,7 +107,7 @@ fn plan(
         if bundled {
             return Err(Error::Conflict(format!(
                 "unable to delete {} (cannot be forced) - image is part of the operating system",
-                short(&found.id)
+                found.id.short()
             )));
         }
         if !force && !is_single(&names) {
@@ -126,7 +126,7 @@ fn plan(
         return Err(Error::Conflict(format!(
             "unable to remove repository reference \"{}\" (cannot be forced) - image {} is part of the operating system",
             name.familiar(),
-            short(&found.id)
+            found.id.short()
         )));
     }
     if !force
@@ -138,7 +138,7 @@ fn plan(
             "unable to remove repository reference \"{}\" (must force) - container {} is using its referenced image {}",
             name.familiar(),
             shorten(&first.container),
-            short(&found.id)
+            found.id.short()
         )));
     }
     let others: Vec<_> = names.into_iter().filter(|other| other != name).collect();
@@ -166,7 +166,7 @@ fn check_uses(id: &Digest, force: bool, uses: &[ImageUse]) -> Result<(), Error> 
     if let Some(running) = uses.iter().find(|container| container.running) {
         return Err(Error::Conflict(format!(
             "unable to delete {} (cannot be forced) - image is being used by running container {}",
-            short(id),
+            id.short(),
             shorten(&running.container)
         )));
     }
@@ -185,7 +185,7 @@ fn check_uses(id: &Digest, force: bool, uses: &[ImageUse]) -> Result<(), Error> 
 fn must_force(id: &Digest, why: &str) -> Error {
     Error::Conflict(format!(
         "unable to delete {} (must be forced) - {why}",
-        short(id)
+        id.short()
     ))
 }
 

@@ -8,7 +8,7 @@ use rustix::fs::{Mode, OFlags};
 use serde_json::{Value, json};
 use tar::{Builder, Header};
 
-use super::{Store, short};
+use super::Store;
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::files::Layout;
@@ -40,7 +40,7 @@ impl Store {
         if let Some((image, _)) = images.values().find(|(image, _)| image.bundled) {
             return Err(Error::Archive(format!(
                 "image {} is part of the operating system, which keeps no archive of it: it cannot be saved",
-                short(&image.id)
+                image.id.short()
             )));
         }
         let mut archive = Builder::new(output);

@@ -143,14 +143,13 @@ mod tests {
 
     #[test]
     fn console_sizes_are_height_and_width() {
-        let table: [(&[usize], Option<(u16, u16)>); 5] = [
-            (&[24, 80], Some((24, 80))),
+        for (size, expected) in [
+            (&[24, 80][..], Some((24, 80))),
             (&[0, 0], None),
             (&[24], None),
             (&[], None),
             (&[70_000, 80], None),
-        ];
-        for (size, expected) in table {
+        ] {
             assert_eq!(console_size(size), expected, "{size:?}");
         }
     }

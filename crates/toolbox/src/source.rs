@@ -2,7 +2,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::archive::{hashes, run};
-use crate::{Archive, Error, Result};
+use crate::{Archive, Error, Result, sha256_hex};
 
 /// A source package: the files that its signed index entry names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,12 +16,10 @@ pub struct SourcePackage {
 }
 
 impl SourcePackage {
-    /// The file whose name has this infix, for example `.orig.tar.`.
-    pub fn file(&self, infix: &str) -> Option<&str> {
-        self.files
-            .iter()
-            .map(|(name, _)| name.as_str())
-            .find(|name| name.contains(infix) && !name.ends_with(".asc"))
+    /// Name and SHA-256 of the tarball that its authors released.
+    pub fn upstream(&self) -> Option<&(String, String)> {
+        let is_upstream = |name: &str| name.contains(".orig.tar.") && !name.ends_with(".asc");
+        self.files.iter().find(|(name, _)| is_upstream(name))
     }
 }
 
@@ -46,37 +44,36 @@ impl Archive {
         })
     }
 
-    /// Downloads a source package's files and returns their directory.
-    pub fn fetch_source(&self, source: &SourcePackage) -> Result<PathBuf> {
-        let dir = self.downloads.join(format!(
-            "{}_{}_source",
-            source.name,
-            source.version.replace(':', "%3a")
-        ));
-        if dir.exists() {
-            return Ok(dir);
+    /// Downloads what its authors released, without Debian's changes to it, and returns the file.
+    pub fn fetch_upstream(&self, source: &SourcePackage) -> Result<PathBuf> {
+        let found = source.upstream();
+        let (name, sha256) = found.ok_or_else(|| Error::Record {
+            package: source.name.clone(),
+            suite: self.suite().name(),
+            field: "upstream tarball",
+        })?;
+        let path = self.downloads.join(name);
+        if path.exists() && sha256_hex(&path)? == *sha256 {
+            return Ok(path);
         }
         let temp = tempfile::tempdir_in(&self.downloads)
             .map_err(Error::io("create a directory in", &self.downloads))?;
         let wanted = format!("{}={}", source.name, source.version);
-        self.download(
-            self.apt("apt-get")
-                .args(["source", "--download-only", "--only-source", &wanted]),
-            temp.path(),
-            source.files.len(),
-        )?;
+        let arguments = [
+            "source",
+            "--download-only",
+            "--tar-only",
+            "--only-source",
+            &wanted,
+        ];
+        self.download(self.apt("apt-get").args(arguments), temp.path(), 1)?;
         let arrived = hashes(temp.path())?;
-        for (file, sha256) in &source.files {
-            if !arrived.contains_key(sha256) {
-                return Err(Error::NotDownloaded {
-                    package: file.clone(),
-                    sha256: sha256.clone(),
-                });
-            }
-        }
-        let kept = temp.keep();
-        fs::rename(&kept, &dir).map_err(Error::io("move", kept))?;
-        Ok(dir)
+        let file = arrived.get(sha256).ok_or_else(|| Error::NotDownloaded {
+            package: name.clone(),
+            sha256: sha256.clone(),
+        })?;
+        fs::rename(file, &path).map_err(Error::io("move", file))?;
+        Ok(path)
     }
 }
 
@@ -130,7 +127,9 @@ mod tests {
             ),
             ("libmnl", "1.0.5-3", 3)
         );
-        assert_eq!(source.file(".orig.tar."), Some("libmnl_1.0.5.orig.tar.bz2"));
-        assert_eq!(source.file(".debian.tar."), None);
+        let upstream = source
+            .upstream()
+            .map(|(name, sha256)| (name.as_str(), sha256.as_str()));
+        assert_eq!(upstream, Some(("libmnl_1.0.5.orig.tar.bz2", "22")));
     }
 }

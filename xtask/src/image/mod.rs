@@ -12,6 +12,7 @@ mod definition;
 mod digest;
 mod erofs;
 mod initrd;
+mod iptables;
 mod kernel;
 mod layer;
 mod packages;
@@ -86,6 +87,9 @@ impl Image {
                 .with_context(|| format!("images/{name}/image.yml"))?;
             wanted.extend(list.into_iter().map(|(suite, name, _)| (suite, name)));
         }
+        for name in iptables::LIBRARIES {
+            wanted.insert((Suite::Trixie, (*name).to_owned()));
+        }
         let packages = Packages::fetch(&cache, self.refresh, &wanted)?;
 
         let package = packages.get(Suite::Trixie, &kernel_package)?;
@@ -93,6 +97,7 @@ impl Image {
             packages.tree(package)
         })?;
 
+        let iptables = iptables::build(&images, &cache.join("iptables"), &packages)?;
         let layer_cache = cache.join("layers");
         let workshop = Workshop {
             images: &images,
@@ -100,7 +105,7 @@ impl Image {
             defaults: &defaults,
             packages: &packages,
             version,
-            iptables: None,
+            iptables: Some(&iptables),
         };
         let mut layers = Vec::new();
         for (name, definition) in &definitions {

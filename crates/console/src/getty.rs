@@ -15,9 +15,9 @@ use crate::banner::Banner;
 use crate::error::Error;
 use crate::terminal::Terminal;
 
-/// How long an automatic login on a screen waits for the first address, so that the banner shows it. Lines do not wait,
-/// and neither does anybody once the network service has settled.
-const ADDRESS_WAIT: Duration = Duration::from_secs(3);
+/// How long an automatic login on a screen waits for the first address, so that whoever looks at it learns where to connect to; Enter
+/// ends the wait. Lines do not wait, and neither does anybody once the network service has settled.
+const ADDRESS_WAIT: Duration = Duration::from_secs(10);
 
 /// Who logs in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,23 +59,20 @@ pub fn run(terminal: &str, login: Login) -> Result<(), Error> {
     })
 }
 
-/// Shows the banner, on a screen as soon as there is an address to show or nothing to wait for.
+/// Shows the banner; on a screen with the first address as soon as there is one.
 fn greet(terminal: &Terminal) {
+    let watch = Watch::network_state();
+    // Read after the watch exists: no change is missed.
     let mut banner = Banner::current();
-    if terminal.is_screen() && banner.waiting && banner.addresses.is_empty() {
-        let watch = Watch::network_state();
-        let end = Instant::now() + ADDRESS_WAIT;
-        loop {
-            // Read after the watch exists: no change is missed.
-            banner = Banner::current();
-            let left = end.saturating_duration_since(Instant::now());
-            if !banner.waiting || !banner.addresses.is_empty() || left.is_zero() {
-                break;
-            }
-            wait(None, watch.as_ref(), Some(left));
-        }
-    }
     show(&banner);
+    let end = Instant::now() + ADDRESS_WAIT;
+    while terminal.is_screen() && banner.waiting && banner.addresses.is_empty() {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() || wait(Some(std::io::stdin()), watch.as_ref(), Some(left)) {
+            break;
+        }
+        show_again(&mut banner, true);
+    }
 }
 
 /// Shows the banner and the prompt until somebody has typed a name; again when the addresses change meanwhile.
@@ -83,20 +80,16 @@ fn ask(terminal: &Terminal) -> Result<Option<String>, Error> {
     let watch = Watch::network_state();
     let mut banner = Banner::current();
     show(&banner);
+    let mut in_place = terminal.is_screen();
     loop {
-        print(&format!("{} login: ", banner.hostname));
-        loop {
-            if wait(Some(std::io::stdin()), watch.as_ref(), None) {
-                break;
-            }
-            let now = Banner::current();
-            if now != banner {
-                banner = now;
-                print("\n");
-                show(&banner);
-                print(&format!("{} login: ", banner.hostname));
+        print(&prompt(&banner));
+        while !wait(Some(std::io::stdin()), watch.as_ref(), None) {
+            if show_again(&mut banner, in_place) {
+                print(&prompt(&banner));
             }
         }
+        // From here on the banner is somewhere above.
+        in_place = false;
         let mut line = [0; 256];
         // The terminal gives one line at a time.
         let length = std::io::stdin()
@@ -116,6 +109,29 @@ fn ask(terminal: &Terminal) -> Result<Option<String>, Error> {
             None => print("Login incorrect\n\n"),
         }
     }
+}
+
+fn prompt(banner: &Banner) -> String {
+    format!("{} login: ", banner.hostname)
+}
+
+/// Shows the banner if it has changed: in place of the one just above the cursor, or below everything. Whether it did.
+fn show_again(banner: &mut Banner, in_place: bool) -> bool {
+    let now = Banner::current();
+    if now == *banner {
+        return false;
+    }
+    match in_place {
+        // To the start of the banner, and clear from there (console_codes(4)).
+        true => print(&format!(
+            "\r\x1b[{}A\x1b[J",
+            banner.render().lines().count()
+        )),
+        false => print("\n"),
+    }
+    *banner = now;
+    show(banner);
+    true
 }
 
 /// What was typed, when it can be a user's name; login(1) must not take it for an option.

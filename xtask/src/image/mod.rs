@@ -13,6 +13,7 @@ mod digest;
 mod erofs;
 mod initrd;
 mod iptables;
+mod iso;
 mod kernel;
 mod layer;
 mod packages;
@@ -31,6 +32,7 @@ use coracle_toolbox::{Archive, Suite, Toolbox};
 use self::definition::{Defaults, Definition};
 use self::digest::Digest;
 use self::erofs::Packing;
+use self::iso::Iso;
 use self::kernel::Kernel;
 use self::layer::Workshop;
 use self::packages::Packages;
@@ -147,6 +149,14 @@ impl Image {
         let initrd = initrd::tree(&binary, busybox, &kernel, &uuid)?;
         write(&self.output.join("initrd"), &initrd::pack(&initrd)?)?;
         write(&self.output.join("vmlinuz"), &kernel.vmlinuz)?;
+        let iso = Iso {
+            toolbox: &toolbox,
+            definition: &images.join("iso"),
+            dist: &self.output,
+            uuid: &uuid,
+            version,
+        };
+        iso.write(&self.output.join("coracle.iso"))?;
         Ok(())
     }
 }

@@ -26,9 +26,15 @@ pub fn set_up() -> Result<(), Error> {
     let available = Path::new(ROOT).join("cgroup.controllers");
     let controllers = fs::read_to_string(&available).map_err(Error::io("read", &available))?;
     let enabled = Path::new(ROOT).join("cgroup.subtree_control");
-    for controller in controllers.split_ascii_whitespace() {
-        // One by one: a controller that cannot be used (rdma without hardware) must not cost the others.
-        let _ = fs::write(&enabled, format!("+{controller}"));
+    let all: Vec<String> = controllers
+        .split_ascii_whitespace()
+        .map(|controller| format!("+{controller}"))
+        .collect();
+    // Together is quicker; one by one if that fails: a controller that cannot be used must not cost the others.
+    if fs::write(&enabled, all.join(" ")).is_err() {
+        for controller in &all {
+            let _ = fs::write(&enabled, controller);
+        }
     }
     let now = fs::read_to_string(&enabled).unwrap_or_default();
     for needed in ["cpu", "memory", "pids"] {

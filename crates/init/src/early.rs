@@ -4,7 +4,6 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use coracle_boot_log::{Entry, Kind, now_us};
 use coracle_config::{Config, Layer, combine};
@@ -16,10 +15,8 @@ use crate::devices::Devices;
 use crate::modules::{Index, Loader, Options};
 use crate::mounts::{KERNEL, mount_all};
 use crate::phase::{Booting, OnFailure, Phase, record, run};
+use crate::urgency::Urgency;
 use crate::{kernel_parameters, recovery, switch_root, system_image};
-
-/// Drivers that are still looking for disks get this long before the initrd's modules go away.
-const SETTLE: Duration = Duration::from_secs(10);
 
 /// What happens in the initrd.
 pub(crate) const PHASES: &[Phase<Early>] = &[
@@ -65,6 +62,10 @@ pub(crate) struct Early {
 
 impl Booting for Early {
     fn recover(&mut self, phase: &str, reason: &str) {
+        // The keyboard's driver may be among the rest.
+        if let Some(devices) = &self.devices {
+            devices.allow(Urgency::Rest);
+        }
         recovery::enter(&self.consoles, phase, reason);
     }
 
@@ -120,14 +121,16 @@ fn drivers(early: &mut Early) -> Result<(), Error> {
     kernel_parameters::call_us_for_modules("/init")?;
     let line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
     let loader = Loader::new(Index::of_running_kernel()?, Options::from_cmdline(&line));
-    early.devices = Some(Devices::start(Arc::new(loader))?);
+    let devices = Devices::start(Arc::new(loader), Urgency::FastDisk)?;
+    // The system image needs it wherever it is.
+    devices.ask(Urgency::FastDisk, &["erofs"]);
+    early.devices = Some(devices);
     Ok(())
 }
 
 fn asked_recovery(early: &mut Early) -> Result<(), Error> {
     if early.config.rancher.recovery {
-        recovery::enter(
-            &early.consoles,
+        early.recover(
             "recovery",
             "rancher.recovery was given on the kernel command line; \"exit\" boots",
         );
@@ -145,14 +148,6 @@ fn system_image(early: &mut Early) -> Result<(), Error> {
     system_image::mount_system(devices, &early.consoles, &target)
 }
 
-fn check_system(early: &mut Early) -> Result<(), Error> {
-    switch_root::check_next()?;
-    if let Some(devices) = &early.devices
-        && !devices.settle(SETTLE)
-    {
-        early
-            .consoles
-            .say("some drivers are still busy; their disks may be missing");
-    }
-    Ok(())
+fn check_system(_: &mut Early) -> Result<(), Error> {
+    switch_root::check_next()
 }

@@ -54,13 +54,15 @@ pub fn lay_out(state: &Path, shared: bool) -> Result<(), Error> {
     } else {
         MountPropagationFlags::PRIVATE
     };
-    mount_change("/", propagation | MountPropagationFlags::REC)
-        .map_err(Error::errno("share mounts of", root))?;
+    change(root, propagation | MountPropagationFlags::REC)?;
     for name in BOUND {
         let (from, to) = (state.join(name), root.join(name));
         fs::create_dir_all(&from).map_err(Error::io("make", &from))?;
         fs::create_dir_all(&to).map_err(Error::io("make", &to))?;
         mount_bind(&from, &to).map_err(Error::errno("bind the state to", &to))?;
+        // A bind mount shares with what it was made from: what is mounted below /var would appear below /state/var, too.
+        change(&to, MountPropagationFlags::PRIVATE)?;
+        change(&to, propagation)?;
     }
     for (path, options) in MEMORY {
         mount_at(
@@ -78,6 +80,10 @@ pub fn lay_out(state: &Path, shared: bool) -> Result<(), Error> {
         make_link(Path::new(path), target)?;
     }
     Ok(())
+}
+
+fn change(path: &Path, propagation: MountPropagationFlags) -> Result<(), Error> {
+    mount_change(path, propagation).map_err(Error::errno("change the propagation of", path))
 }
 
 fn make_directory(path: &Path, mode: u32) -> Result<(), Error> {

@@ -27,6 +27,7 @@ mod system_docker;
 mod system_image;
 mod tools;
 mod uevent;
+mod urgency;
 mod user_data;
 
 pub use early::init;
@@ -60,14 +61,14 @@ mod tests {
  3  recovery           goes on   open a shell if rancher.recovery asks for one
  4  system-image       recovery  find system.erofs and mount it on /usr of the new root
  5  switch-root        recovery  free the initrd and go on with the binary in system.erofs
- 6  state              recovery  mount the state partition, or memory
- 7  user-data          goes on   read a config-2 or cidata volume
- 8  configuration      goes on   merge all configuration
- 9  host               goes on   set the host name and write /etc
-10  kernel-parameters  goes on   set kernel parameters and limits
-11  control-groups     recovery  hand control groups down
-12  system-docker      recovery  become System Docker
-13  devices            goes on   load all other drivers, in the background
+ 6  devices            goes on   load all other drivers, in the background
+ 7  state              recovery  mount the state partition, or memory
+ 8  control-groups     recovery  hand control groups down
+ 9  system-docker      recovery  become System Docker
+10  user-data          goes on   read a config-2 or cidata volume
+11  configuration      goes on   merge all configuration
+12  host               goes on   set the host name and write /etc
+13  kernel-parameters  goes on   set kernel parameters and limits, load configured modules
 14  services           goes on   start the services, in the background
 ";
         assert_eq!(super::phase_table(), want);

@@ -168,20 +168,27 @@ fn user_process(stat: &str) -> Option<String> {
     (state != "Z" && flags & PF_KTHREAD == 0).then(|| stat[open + 1..close].to_owned())
 }
 
-/// Unmounts everything that holds data, innermost first; returns what could not be.
+/// Unmounts everything that holds data; returns what could not be.
 fn unmount_all() -> Vec<PathBuf> {
-    let mut stuck = Vec::new();
-    for point in mount_points() {
-        if point == Path::new("/") || KEPT.iter().any(|kept| point.starts_with(kept)) {
-            continue;
+    let holds_data = |point: &PathBuf| {
+        *point != Path::new("/") && !KEPT.iter().any(|kept| point.starts_with(kept))
+    };
+    let mut left: Vec<PathBuf> = mount_points().into_iter().filter(holds_data).collect();
+    loop {
+        // Shared mounts hang together across directories: what is busy now may go once another has gone.
+        for point in &left {
+            let _ = unmount(point, UnmountFlags::NOFOLLOW);
         }
-        if unmount(&point, UnmountFlags::NOFOLLOW).is_err() {
-            // At least nothing is half-written.
-            let _ = mount_remount(&point, MountFlags::RDONLY, c"");
-            stuck.push(point);
+        let now: Vec<PathBuf> = mount_points().into_iter().filter(holds_data).collect();
+        if now.len() >= left.len() || now.is_empty() {
+            for point in &now {
+                // At least nothing is half-written.
+                let _ = mount_remount(point, MountFlags::RDONLY, c"");
+            }
+            return now;
         }
+        left = now;
     }
-    stuck
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use coracle_config::{Loaded, load};
@@ -15,6 +14,7 @@ use crate::modules::{Index, Loader, Options};
 use crate::phase::{Booting, OnFailure, Phase, run};
 use crate::state::{self, Wish};
 use crate::system_docker::SystemDocker;
+use crate::urgency::Urgency;
 use crate::{
     Error, control_groups, early, host_files, kernel_parameters, layout, logging, recovery,
     shutdown, user_data,
@@ -22,6 +22,8 @@ use crate::{
 
 /// After this long the console says what is being waited for.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// Drivers that look for disks may take this long before it is decided without them.
+const SETTLE: Duration = Duration::from_secs(10);
 /// Where System Docker's log is unless `rancher.defaults.system_docker_logs` says otherwise (B3-041).
 const LOG: &str = "/var/log/system-docker.log";
 
@@ -46,13 +48,32 @@ const DOCKER_MODULES: &[&str] = &[
     "xfrm_user",
 ];
 
-/// What happens after the initrd.
+/// What happens after the initrd. System Docker comes early: the rest of the configuration is not its business, and disks that are slow
+/// to appear are looked for meanwhile.
 pub(crate) const PHASES: &[Phase<System>] = &[
+    Phase {
+        name: "devices",
+        does: "load all other drivers, in the background",
+        on_failure: OnFailure::Message,
+        run: devices,
+    },
     Phase {
         name: "state",
         does: "mount the state partition, or memory",
         on_failure: OnFailure::Recovery,
         run: mount_state,
+    },
+    Phase {
+        name: "control-groups",
+        does: "hand control groups down",
+        on_failure: OnFailure::Recovery,
+        run: |_| control_groups::set_up(),
+    },
+    Phase {
+        name: "system-docker",
+        does: "become System Docker",
+        on_failure: OnFailure::Recovery,
+        run: system_docker,
     },
     Phase {
         name: "user-data",
@@ -74,27 +95,9 @@ pub(crate) const PHASES: &[Phase<System>] = &[
     },
     Phase {
         name: "kernel-parameters",
-        does: "set kernel parameters and limits",
+        does: "set kernel parameters and limits, load configured modules",
         on_failure: OnFailure::Message,
         run: parameters,
-    },
-    Phase {
-        name: "control-groups",
-        does: "hand control groups down",
-        on_failure: OnFailure::Recovery,
-        run: |_| control_groups::set_up(),
-    },
-    Phase {
-        name: "system-docker",
-        does: "become System Docker",
-        on_failure: OnFailure::Recovery,
-        run: system_docker,
-    },
-    Phase {
-        name: "devices",
-        does: "load all other drivers, in the background",
-        on_failure: OnFailure::Message,
-        run: devices,
     },
     Phase {
         name: "services",
@@ -109,7 +112,6 @@ pub(crate) const PHASES: &[Phase<System>] = &[
 pub(crate) struct System {
     pub(crate) consoles: Arc<Consoles>,
     pub(crate) loaded: Loaded,
-    loader: Option<Arc<Loader>>,
     devices: Option<Devices>,
     disks: Vec<Disk>,
     pub(crate) docker: Option<SystemDocker>,
@@ -137,7 +139,6 @@ pub fn system() -> ExitCode {
     let mut system = System {
         consoles: Arc::new(Consoles::open()),
         loaded: Loaded::default(),
-        loader: None,
         devices: None,
         disks: Vec::new(),
         docker: None,
@@ -152,24 +153,7 @@ pub fn system() -> ExitCode {
 }
 
 impl System {
-    fn loader(&mut self) -> Result<&Arc<Loader>, Error> {
-        if self.loader.is_none() {
-            let line = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
-            self.loader = Some(Arc::new(Loader::new(
-                Index::of_running_kernel()?,
-                Options::from_cmdline(&line),
-            )));
-        }
-        self.loader
-            .as_ref()
-            .ok_or(Error::OutOfOrder { needs: "modules" })
-    }
-
-    fn devices(&mut self) -> Result<&Devices, Error> {
-        if self.devices.is_none() {
-            let loader = Arc::clone(self.loader()?);
-            self.devices = Some(Devices::start(loader)?);
-        }
+    fn devices(&self) -> Result<&Devices, Error> {
         self.devices
             .as_ref()
             .ok_or(Error::OutOfOrder { needs: "devices" })
@@ -183,9 +167,13 @@ impl System {
         if let Some(disk) = wish.find(&self.disks) {
             return Ok(Some(disk.clone()));
         }
-        if wish.wait && !wish.can_be_formatted(&self.disks) {
+        // The initrd loaded only the drivers that it needed itself.
+        let devices = self.devices()?.clone();
+        devices.settle(Urgency::Usb, SETTLE);
+        self.disks = disks::scan();
+        let is_there = |disks: &[Disk]| wish.find(disks).is_some() || wish.can_be_formatted(disks);
+        if wish.wait && !is_there(&self.disks) {
             let consoles = Arc::clone(&self.consoles);
-            let devices = self.devices()?.clone();
             let look = || {
                 Some(disks::scan())
                     .filter(|disks| wish.find(disks).is_some() || wish.can_be_formatted(disks))
@@ -210,7 +198,6 @@ impl System {
 }
 
 fn mount_state(system: &mut System) -> Result<(), Error> {
-    kernel_parameters::call_us_for_modules("/usr/bin/coracle")?;
     // What is on the partition is not known yet: the defaults and the kernel command line say where it is.
     system.loaded = load(Path::new("/"));
     system.disks = disks::scan();
@@ -221,7 +208,7 @@ fn mount_state(system: &mut System) -> Result<(), Error> {
             Some(disk) => {
                 if let Some(filesystem) = &disk.filesystem {
                     // Built in, or not needed: mounting tells.
-                    let _ = system.loader()?.load(filesystem.kind.module());
+                    let _ = system.devices()?.loader().load(filesystem.kind.module());
                 }
                 state::mount_disk(&disk, config.fstype.as_deref(), &system.consoles)
             }
@@ -237,21 +224,9 @@ fn mount_state(system: &mut System) -> Result<(), Error> {
         state::mount_memory()?;
     }
     let directory = state::directory(config.directory.as_deref())?;
-    layout::lay_out(&directory, !system.loaded.config.rancher.no_sharedroot)
-}
-
-fn fetch_user_data(system: &mut System) -> Result<(), Error> {
-    // A list on the state partition or the command line counts, so everything is read again.
-    let names = load(Path::new("/")).config.rancher.cloud_init.datasources;
-    let loader = Arc::clone(system.loader()?);
-    user_data::fetch(&names, &system.disks, &loader, &system.consoles)
-}
-
-fn configuration(system: &mut System) -> Result<(), Error> {
+    layout::lay_out(&directory, !system.loaded.config.rancher.no_sharedroot)?;
+    // Now with what is on the partition.
     system.loaded = load(Path::new("/"));
-    for problem in &system.loaded.problems {
-        system.consoles.say(&problem.to_string());
-    }
     let rancher = &system.loaded.config.rancher;
     let log = rancher
         .defaults
@@ -259,6 +234,33 @@ fn configuration(system: &mut System) -> Result<(), Error> {
         .as_deref()
         .unwrap_or(LOG);
     logging::start(Path::new(log), rancher.debug)
+}
+
+fn system_docker(system: &mut System) -> Result<(), Error> {
+    // Every container's root is an overlay. Built in, or not needed: the first container tells.
+    let _ = system.devices()?.loader().load("overlay");
+    system.docker = Some(SystemDocker::start()?);
+    let devices = system.devices()?;
+    devices.ask(Urgency::Network, DOCKER_MODULES);
+    devices.allow(Urgency::Rest);
+    Ok(())
+}
+
+fn fetch_user_data(system: &mut System) -> Result<(), Error> {
+    let devices = system.devices()?;
+    devices.settle(Urgency::Usb, SETTLE);
+    let names = &system.loaded.config.rancher.cloud_init.datasources;
+    if user_data::fetch(names, &disks::scan(), devices.loader(), &system.consoles)? {
+        system.loaded = load(Path::new("/"));
+    }
+    Ok(())
+}
+
+fn configuration(system: &mut System) -> Result<(), Error> {
+    for problem in &system.loaded.problems {
+        system.consoles.say(&problem.to_string());
+    }
+    Ok(())
 }
 
 fn host(system: &mut System) -> Result<(), Error> {
@@ -269,48 +271,7 @@ fn parameters(system: &mut System) -> Result<(), Error> {
     for problem in kernel_parameters::apply(&system.loaded.config.rancher.sysctl) {
         system.consoles.say(&problem);
     }
-    Ok(())
-}
-
-fn system_docker(system: &mut System) -> Result<(), Error> {
-    // Every container's root is an overlay.
-    let _ = system.loader()?.load("overlay");
-    system.docker = Some(SystemDocker::start()?);
-    Ok(())
-}
-
-fn devices(system: &mut System) -> Result<(), Error> {
-    let wanted = system.loaded.config.rancher.modules.clone();
-    let loader = Arc::clone(system.loader()?);
-    let consoles = Arc::clone(&system.consoles);
-    let existing = system.devices.clone();
-    let body = move || {
-        for entry in wanted {
-            let (name, parameters) = entry.split_once(' ').unwrap_or((&entry, ""));
-            if let Err(error) = loader.load_with(name, parameters) {
-                consoles.say(&format!("rancher.modules: {error}"));
-            }
-        }
-        // Looking devices up needs the largest index: not before System Docker answers.
-        if existing.is_none()
-            && let Err(error) = Devices::start(Arc::clone(&loader))
-        {
-            consoles.say(&error.to_string());
-        }
-        for module in DOCKER_MODULES {
-            if let Err(error) = loader.load(module) {
-                consoles.log(&error.to_string());
-            }
-        }
-    };
-    thread::Builder::new()
-        .name("load-modules".into())
-        .spawn(body)
-        .map(drop)
-        .map_err(|source| Error::Thread {
-            name: "load-modules",
-            source,
-        })
+    load_configured(system)
 }
 
 fn services(system: &mut System) -> Result<(), Error> {
@@ -318,5 +279,28 @@ fn services(system: &mut System) -> Result<(), Error> {
         needs: "system-docker",
     })?;
     docker.start_services();
+    Ok(())
+}
+
+fn devices(system: &mut System) -> Result<(), Error> {
+    kernel_parameters::call_us_for_modules("/usr/bin/coracle")?;
+    let line = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    let loader = Arc::new(Loader::new(
+        Index::of_running_kernel()?,
+        Options::from_cmdline(&line),
+    ));
+    system.devices = Some(Devices::start(loader, Urgency::Usb)?);
+    Ok(())
+}
+
+/// `rancher.modules`: each with its parameters (A2-006).
+fn load_configured(system: &System) -> Result<(), Error> {
+    let loader = system.devices()?.loader();
+    for entry in &system.loaded.config.rancher.modules {
+        let (name, parameters) = entry.split_once(' ').unwrap_or((entry, ""));
+        if let Err(error) = loader.load_with(name, parameters) {
+            system.consoles.say(&format!("rancher.modules: {error}"));
+        }
+    }
     Ok(())
 }

@@ -14,6 +14,7 @@ use crate::Error;
 use crate::consoles::Consoles;
 use crate::devices::Devices;
 use crate::mounts::mount_at;
+use crate::urgency::Urgency;
 
 /// The UUID that this initrd belongs to; without it any image labelled [`LABEL`] will do.
 pub const UUID_FILE: &str = "/etc/coracle/system.uuid";
@@ -45,6 +46,12 @@ pub fn mount_system(devices: &Devices, consoles: &Consoles, target: &Path) -> Re
     if search.try_file(Path::new(IN_INITRD), "the initrd")? {
         return Ok(());
     }
+    // Other drivers take longer, and have to end before the next binary can be executed: only if they are needed.
+    devices.settle(Urgency::FastDisk, PATIENCE);
+    if search.look().is_some() {
+        return Ok(());
+    }
+    devices.allow(Urgency::Rest);
     let found = devices.wait_for(PATIENCE, || search.look()).or_else(|| {
         consoles.say(&format!(
             "waiting for a disk with system.erofs ({})",

@@ -16,8 +16,8 @@ use crate::mounts::mount_at;
 /// Where the volume is mounted while it is read.
 const VOLUME: &str = "/run/coracle/user-data";
 
-/// Reads the first volume of the configured datasources that is there and keeps what it says. Without one, what an earlier boot
-/// kept stays (A5-015).
+/// Reads the first volume of the configured datasources that is there and keeps what it says; false when there is none. Then what an
+/// earlier boot kept stays (A5-015).
 ///
 /// # Errors
 /// When a volume is there but cannot be mounted, or the result cannot be kept. What is wrong inside it is said on the consoles.
@@ -26,7 +26,7 @@ pub fn fetch(
     disks: &[Disk],
     loader: &Loader,
     consoles: &Consoles,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let (sources, unknown) = parse_list(names);
     if !unknown.is_empty() {
         consoles.say(&format!(
@@ -46,20 +46,23 @@ pub fn fetch(
                 (
                     disk.device.node.display().to_string(),
                     filesystem.kind.name(),
+                    filesystem.kind.module(),
                 )
             })
         });
         let volume = match volume {
             None if source == Source::ConfigDrive => {
-                share(source.label(), loader).map(|tag| (tag, "9p"))
+                share(source.label(), loader).map(|tag| (tag, "9p", "9p"))
             }
             volume => volume,
         };
-        if let Some((device, kind)) = volume {
-            return read(source, &device, kind, consoles);
+        if let Some((device, kind, module)) = volume {
+            // Built in, or not needed: mounting tells.
+            let _ = loader.load(module);
+            return read(source, &device, kind, consoles).map(|()| true);
         }
     }
-    Ok(())
+    Ok(false)
 }
 
 fn is_readable(kind: Kind) -> bool {

@@ -87,6 +87,12 @@ pub async fn read(mut body: RequestBody, limit: usize) -> Result<Bytes> {
     }
 }
 
+/// Reads and drops a body, as far as [`DROPPED`].
+pub async fn discard(body: RequestBody) {
+    // Too much of it, or a client that has gone: both end the connection.
+    let _ = read(body, 0).await;
+}
+
 /// Copies a body into a pipe, while `consumer` reads from the pipe's other end. When the consumer stops early the rest of
 /// the body is read and dropped, so that the client gets to read the answer.
 ///

@@ -1,7 +1,7 @@
 //! Docker's multiplexed streams: every piece of output has a header of 8 bytes, `[stream, 0, 0, 0, length as big-endian
 //! u32]` (Docker API, "Attach to a container": stream format).
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 use coracle_engine::Stream;
 
 use crate::version::ApiVersion;
@@ -34,30 +34,21 @@ impl Framing {
         }
     }
 
+    /// What goes before a piece of output of this length.
+    pub fn header(self, stream: Stream, length: usize) -> Option<[u8; HEADER]> {
+        // Pieces are at most some kilobytes; what does not fit would not be one.
+        let [a, b, c, d] = u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes();
+        (self == Self::Multiplexed).then_some([stream.frame_type(), 0, 0, 0, a, b, c, d])
+    }
+
     /// Appends a piece of output to `out`.
     pub fn put(self, out: &mut BytesMut, stream: Stream, piece: &[u8]) {
         out.reserve(HEADER + piece.len());
-        if self == Self::Multiplexed {
-            out.put_slice(&header(stream, piece.len()));
+        if let Some(header) = self.header(stream, piece.len()) {
+            out.put_slice(&header);
         }
         out.put_slice(piece);
     }
-
-    /// A piece of output on its own.
-    pub fn frame(self, stream: Stream, piece: Bytes) -> Bytes {
-        if self == Self::Raw {
-            return piece;
-        }
-        let mut out = BytesMut::new();
-        self.put(&mut out, stream, &piece);
-        out.freeze()
-    }
-}
-
-fn header(stream: Stream, length: usize) -> [u8; HEADER] {
-    // Pieces are at most some kilobytes; what does not fit would not be one.
-    let [a, b, c, d] = u32::try_from(length).unwrap_or(u32::MAX).to_be_bytes();
-    [stream.frame_type(), 0, 0, 0, a, b, c, d]
 }
 
 #[cfg(test)]
@@ -79,16 +70,13 @@ mod tests {
                 b"\x02\0\0\0\0\0\0\x03hi\n",
             ),
         ] {
-            assert_eq!(framing.frame(stream, Bytes::from_static(b"hi\n")), expected);
             let mut out = BytesMut::new();
             framing.put(&mut out, stream, b"hi\n");
             framing.put(&mut out, stream, b"hi\n");
             assert_eq!(out, [expected, expected].concat());
         }
-        assert_eq!(
-            header(Stream::Stdout, 0x0102_0304),
-            [1, 0, 0, 0, 1, 2, 3, 4]
-        );
+        let header = Framing::Multiplexed.header(Stream::Stdout, 0x0102_0304);
+        assert_eq!(header, Some([1, 0, 0, 0, 1, 2, 3, 4]));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use coracle_engine::detach::DetachFilter;
 use coracle_engine::{Input, Output};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
@@ -107,8 +107,14 @@ async fn show(
         return End::Output;
     };
     while let Some((stream, piece)) = output.recv().await {
-        let framed = framing.frame(stream, piece);
-        if writer.write_all(&framed).await.is_err() {
+        let written = match framing.header(stream, piece.len()) {
+            Some(header) => {
+                let mut framed = Buf::chain(header.as_slice(), piece);
+                writer.write_all_buf(&mut framed).await
+            }
+            None => writer.write_all(&piece).await,
+        };
+        if written.is_err() {
             return End::ClientGone;
         }
     }

@@ -81,13 +81,12 @@ impl Query {
             .transpose()
     }
 
-    /// A time: seconds since 1970 or RFC 3339. Absent, empty and `0` are `None`.
+    /// A time: seconds since 1970 or RFC 3339. Absent and empty are `None`.
     ///
     /// # Errors
     /// When it is neither.
     pub fn time(&self, name: &str) -> Result<Option<Timestamp>> {
         self.text(name)
-            .filter(|text| *text != "0")
             .map(|text| {
                 coracle_engine::time::parse_query(text).ok_or_else(|| {
                     Error::BadRequest(format!(
@@ -172,7 +171,7 @@ mod tests {
         for (text, expected) in [
             ("t=1700000000", Ok(time)),
             ("t=2023-11-14T22:13:20Z", Ok(time)),
-            ("t=0", Ok(None)),
+            ("t=0", Ok(Some(Timestamp::UNIX_EPOCH))),
             ("t=", Ok(None)),
             ("", Ok(None)),
             (

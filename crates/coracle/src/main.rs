@@ -63,9 +63,12 @@ fn known() -> String {
 mod tests {
     use super::*;
 
+    /// Arguments, and the role with what is left of them, or how the error starts.
+    type Case<'a> = (&'a [&'a str], Result<(&'a str, &'a [&'a str]), &'a str>);
+
     #[test]
     fn role_is_the_base_name_or_the_first_argument() {
-        let table: &[(&[&str], Result<(&str, &[&str]), &str>)] = &[
+        let table: &[Case] = &[
             (
                 &["/usr/bin/coracle", "engine", "--root", "/x"],
                 Ok(("engine", &["--root", "/x"])),

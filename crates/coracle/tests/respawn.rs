@@ -69,7 +69,9 @@ fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 fn signal(pid: i32, name: &str) {
-    let status = Command::new("kill").args(["-s", name, &pid.to_string()]).status();
+    let status = Command::new("kill")
+        .args(["-s", name, &pid.to_string()])
+        .status();
     assert!(status.unwrap().success());
 }
 
@@ -77,7 +79,12 @@ fn signal(pid: i32, name: &str) {
 fn session(pid: i32) -> i32 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let (_, after_name) = stat.rsplit_once(')').unwrap();
-    after_name.split_whitespace().nth(3).unwrap().parse().unwrap()
+    after_name
+        .split_whitespace()
+        .nth(3)
+        .unwrap()
+        .parse()
+        .unwrap()
 }
 
 #[test]
@@ -90,13 +97,20 @@ fn programs_run_in_their_own_sessions_and_come_back() {
     signal(first, "KILL");
     let pids = respawn.wait_for("pids", 2);
     assert_ne!(pids[1], first);
-    assert_eq!(respawn.wait_for("others", 1), [other], "the other one is left alone");
+    assert_eq!(
+        respawn.wait_for("others", 1),
+        [other],
+        "the other one is left alone"
+    );
 }
 
 #[test]
 fn sigterm_ends_programs_and_shells_that_ignore_it() {
     let mut respawn = Respawn::start("sh DIR/stubborn DIR/pids\n");
-    respawn.script("stubborn", "trap '' TERM\necho $$ >> $1\nwhile :; do sleep 1000 & wait; done\n");
+    respawn.script(
+        "stubborn",
+        "trap '' TERM\necho $$ >> $1\nwhile :; do sleep 1000 & wait; done\n",
+    );
     let pid = respawn.wait_for("pids", 1)[0];
     signal(respawn.process.id() as i32, "TERM");
     let status = respawn.process.wait().unwrap();

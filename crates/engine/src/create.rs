@@ -369,6 +369,14 @@ fn check(config: &ContainerConfig, host: &HostConfig) -> Result<()> {
     {
         return invalid("conflicting options: hostname and the UTS mode".into());
     }
+    if matches!(modes.net, Mode::Container(_))
+        && config
+            .hostname
+            .as_deref()
+            .is_some_and(|name| !name.is_empty())
+    {
+        return invalid("conflicting options: hostname and the network mode".into());
+    }
     security::parse(&host.security_opt.clone().unwrap_or_default())?;
     log_options::parse(
         host.log_config.as_ref(),

@@ -195,6 +195,7 @@ impl Engine {
                     _ => 128,
                 };
                 exec.state().exit_code = Some(code);
+                exec.container.data().execs.retain(|id| *id != exec.id);
                 exec.streams.close();
                 Err(error)
             }

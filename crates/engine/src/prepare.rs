@@ -81,6 +81,7 @@ impl Engine {
 
     /// Puts everything in place. Blocks. When it fails, nothing stays.
     pub(crate) fn prepare(&self, container: &Arc<Container>) -> Result<Prepared> {
+        self.take_over_hostname(container)?;
         let record = container.data().record.clone();
         let owner = self.root_owner(container)?;
         let root = self.roots.acquire(owner.id(), &self.overlay_of(&owner))?;
@@ -97,6 +98,24 @@ impl Engine {
                 Err(error)
             }
         }
+    }
+
+    /// In another container's network one has its name.
+    fn take_over_hostname(&self, container: &Container) -> Result<()> {
+        let host = container.data().record.host_config.clone();
+        let Mode::Container(name) = Modes::parse(&host)?.net else {
+            return Ok(());
+        };
+        // One that does not exist is reported with its namespace.
+        if let Ok(other) = self
+            .find(name)
+            .map(|other| other.data().record.config.clone())
+        {
+            let mut data = container.data();
+            data.record.config.hostname = other.hostname;
+            data.record.config.domainname = other.domainname;
+        }
+        Ok(())
     }
 
     /// Undoes [`Engine::prepare`], after a run or a failed start. Blocks.

@@ -35,7 +35,9 @@ impl DaemonConfig {
         // os-config.yml spells Coracle's defaults out; saying them again does not overrule the user's file.
         let defaults = defaults();
         let said = settings(docker).into_iter();
-        config.file.extend(said.filter(|(key, value)| defaults.get(key) != Some(value)));
+        config
+            .file
+            .extend(said.filter(|(key, value)| defaults.get(key) != Some(value)));
         config.add_arguments(&docker.extra_args);
         if docker.tls {
             config.add_tls(docker);

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! cgroup /system-docker/<id>   supervisor, dockerd        killed with the container
-//! cgroup /user-docker          containerd, its shims      outlives it: shims hold the users' containers
+//! cgroup /user-docker/<id>     containerd, its shims      outlives it: shims hold the users' containers
 //! cgroup /docker/<id>          the users' containers
 //! ```
 

@@ -31,5 +31,5 @@ pub const SHUTDOWN: &str = "/run/coracle/shutdown";
 
 /// Mount point of the control groups.
 pub const CGROUP: &str = "/sys/fs/cgroup";
-/// The group of containerd and its shims, beside the containers of System Docker.
-pub const ENGINE_CGROUP: &str = "/sys/fs/cgroup/user-docker";
+/// Groups of containerd and its shims, one for each container of System Docker that has run an engine.
+pub const ENGINE_CGROUPS: &str = "/sys/fs/cgroup/user-docker";

@@ -20,9 +20,7 @@ use crate::cgroup;
 use crate::daemon_config::DaemonConfig;
 use crate::error::Error;
 use crate::launch::{self, Launch};
-use crate::paths::{
-    CONTAINERD_TOML, DAEMON_JSON, DOCKER_DONE, DOCKER_SOCKET, ENGINE_CGROUP, SHUTDOWN,
-};
+use crate::paths::{CONTAINERD_TOML, DAEMON_JSON, DOCKER_DONE, DOCKER_SOCKET, SHUTDOWN};
 use crate::prepare;
 use crate::propagation;
 use crate::turn;
@@ -42,7 +40,7 @@ pub fn run(load: impl Fn() -> Config) -> Result<(), Error> {
     let socket = listening_socket()?;
     let config = load();
     turn::wait(&config, &socket)?;
-    cgroup::open_tree()?;
+    let cgroup = cgroup::open_tree()?;
     warn_about_private_mounts();
     propagation::share_all()?;
     let daemon = prepare::read(&config);
@@ -51,6 +49,7 @@ pub fn run(load: impl Fn() -> Config) -> Result<(), Error> {
         environment: prepare::environment(&config),
         log: prepare::open_log(),
         socket,
+        cgroup,
         daemon,
     };
     tokio::runtime::Builder::new_current_thread()
@@ -96,6 +95,8 @@ struct Engine {
     environment: Vec<(String, String)>,
     log: Option<File>,
     socket: OwnedFd,
+    /// Of containerd.
+    cgroup: PathBuf,
     daemon: DaemonConfig,
 }
 
@@ -165,7 +166,7 @@ impl Engine {
     fn start_containerd(&self) -> Result<Child, Error> {
         self.start(
             Launch {
-                cgroup: Some(PathBuf::from(ENGINE_CGROUP)),
+                cgroup: Some(self.cgroup.clone()),
                 words: ["containerd", "--config", CONTAINERD_TOML]
                     .map(Into::into)
                     .into(),

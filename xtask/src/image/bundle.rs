@@ -10,16 +10,14 @@ use super::tree::{Entry, Tree};
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The time stamp of all images, RFC 3339 form of [`super::tree::SOURCE_DATE_EPOCH`].
-const CREATED: &str = "2026-01-01T00:00:00Z";
+pub const CREATED: &str = "2026-01-01T00:00:00Z";
 
-/// `lib/coracle/layers` of all images.
-pub fn layers(layers: &[Layer]) -> Tree {
+/// `lib/coracle/layers/<name>`.
+pub fn layer(layer: &Layer) -> Tree {
     let mut tree = Tree::default();
-    for layer in layers {
-        let path = format!("lib/coracle/layers/{}", layer.name);
-        tree.insert(&path, Entry::directory(0o755));
-        tree.overlay(&path, layer.tree.clone());
-    }
+    let path = format!("lib/coracle/layers/{}", layer.name);
+    tree.insert(&path, Entry::directory(0o755));
+    tree.overlay(&path, layer.tree.clone());
     tree
 }
 

@@ -1,12 +1,14 @@
-//! Making `system.erofs` in two steps.
+//! Making `system.erofs` part by part.
 //!
-//! Compressing layers and modules takes minutes, but they seldom change: that part is cached. What changes with every build of
-//! our code is small and is added to a copy of it (mkfs.erofs's incremental mode).
+//! Compressing takes minutes, but most parts seldom change. So the file system is made in a chain of steps, each of which adds
+//! one part to a copy of the step before (mkfs.erofs's incremental mode) and is cached under the hash of everything in it. The
+//! growth of each step is what that part costs. No option may make files share compressed data across steps: with fragments,
+//! mkfs.erofs 1.8.6 writes wrong data in incremental mode (the test at the end of `tests/erofs.rs` would show it).
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, bail};
 use coracle_toolbox::Toolbox;
@@ -18,8 +20,8 @@ use super::tree::{SOURCE_DATE_EPOCH, Tree};
 /// Volume label that init looks for.
 pub const LABEL: &str = "CORACLE";
 
-/// How many cached first steps are kept.
-const KEPT: usize = 4;
+/// How many cached steps are kept.
+const KEPT: usize = 24;
 
 /// How files are packed.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +33,7 @@ pub struct Packing {
 impl Packing {
     /// Small, for releases: minutes when a layer changed.
     pub const SMALL: Self = Self {
-        options: &["-zzstd,level=9", "-C131072"],
+        options: &["-zzstd,level=9", "-C131072", "-Eztailpacking"],
     };
     /// Quick, for development: seconds.
     pub const QUICK: Self = Self {
@@ -44,96 +46,119 @@ impl Packing {
 pub struct Maker<'a> {
     /// Where mkfs.erofs is.
     pub toolbox: &'a Toolbox,
-    /// Where first steps are kept.
+    /// Where steps are kept.
     pub cache: &'a Path,
     /// How to pack.
     pub packing: Packing,
 }
 
+/// One part of a file system.
+pub struct Part<'a> {
+    /// What it is, for the table of sizes.
+    pub name: String,
+    /// Hash of its content.
+    pub key: String,
+    /// Its files; only asked for when the step is not cached.
+    pub tree: Box<dyn Fn() -> Tree + 'a>,
+}
+
+/// A finished file system.
+#[derive(Debug)]
+pub struct Made {
+    /// Its UUID, which depends on the content and the packing only.
+    pub uuid: String,
+    /// The parts' names and how much each added, in bytes.
+    pub growth: Vec<(String, u64)>,
+}
+
 impl Maker<'_> {
-    /// Writes the file system of `stable`, which `key` identifies, with `top` added, and returns its UUID. The UUID depends on
-    /// the content and the packing only.
-    pub fn write(
-        &self,
-        key: &str,
-        stable: impl FnOnce() -> anyhow::Result<Tree>,
-        top: &Tree,
-        path: &Path,
-    ) -> anyhow::Result<String> {
-        let first = self.first_step(key, stable)?;
-        let top_tar = path.with_extension("tar");
+    /// Writes the file system of all parts, the ones that change least first.
+    pub fn write(&self, parts: &[Part<'_>], path: &Path) -> anyhow::Result<Made> {
+        fs::create_dir_all(self.cache)
+            .with_context(|| format!("cannot create {}", self.cache.display()))?;
+        let (last, cached) = parts.split_last().context("a file system without parts")?;
+        let size = |path: &Path| fs::metadata(path).map_or(0, |meta| meta.len());
         let mut hash = Digest::default();
-        // Its name is the hash of what went into it.
-        hash.field(first.file_name().unwrap_or_default().as_encoded_bytes());
-        write_tar(top, &top_tar, &mut hash)?;
-        let uuid = uuid(&hash.bytes());
-
-        let part = path.with_extension("part");
-        fs::copy(&first, &part).with_context(|| format!("cannot copy {}", first.display()))?;
-        self.mkfs(&["--incremental=data", "-U", &uuid], &part, &top_tar)?;
-        fs::remove_file(&top_tar)?;
-        fs::rename(&part, path).with_context(|| format!("cannot move {}", part.display()))?;
-        Ok(uuid)
-    }
-
-    fn first_step(
-        &self,
-        key: &str,
-        stable: impl FnOnce() -> anyhow::Result<Tree>,
-    ) -> anyhow::Result<PathBuf> {
-        let mut hash = Digest::default();
-        hash.field(key);
         for option in self.packing.options {
             hash.field(option);
         }
-        let path = self.cache.join(format!("{:.16}.erofs", hash.hex()));
-        if !path.exists() {
-            fs::create_dir_all(self.cache)
-                .with_context(|| format!("cannot create {}", self.cache.display()))?;
-            let tree = stable()?;
-            let tar = path.with_extension("tar");
-            write_tar(&tree, &tar, std::io::sink())?;
-            let bar = ProgressBar::new_spinner();
-            bar.enable_steady_tick(Duration::from_millis(200));
-            bar.set_message(format!("compressing {} MB", tree.size() / 1_000_000));
-            let part = path.with_extension("part");
-            let _ = fs::remove_file(&part);
-            let result = self.mkfs(&["-U", "clear"], &part, &tar);
-            bar.finish_and_clear();
-            fs::remove_file(&tar)?;
-            result?;
-            fs::rename(&part, &path).with_context(|| format!("cannot move {}", part.display()))?;
-            forget_old(self.cache)?;
+        let mut before: Option<PathBuf> = None;
+        let mut growth = Vec::new();
+        for part in cached {
+            hash.field(&part.key);
+            let step = self.cache.join(format!("{:.16}.erofs", hash.clone().hex()));
+            if let Ok(file) = File::options().append(true).open(&step) {
+                // The steps that were not used for long are forgotten.
+                file.set_modified(SystemTime::now())?;
+            } else {
+                self.step(part, before.as_deref(), &step, &["-U", "clear"])?;
+            }
+            let grown = size(&step).saturating_sub(before.as_deref().map_or(0, size));
+            growth.push((part.name.clone(), grown));
+            before = Some(step);
         }
-        Ok(path)
+        hash.field(&last.key);
+        let uuid = uuid(&hash.bytes());
+        let options = ["-L", LABEL, "-U", &uuid];
+        self.step(last, before.as_deref(), path, &options)?;
+        let grown = size(path).saturating_sub(before.as_deref().map_or(0, size));
+        growth.push((last.name.clone(), grown));
+        forget_old(self.cache)?;
+        Ok(Made { uuid, growth })
     }
 
-    fn mkfs(&self, options: &[&str], image: &Path, tar: &Path) -> anyhow::Result<()> {
+    /// Writes `to`: the step before with a part added.
+    fn step(
+        &self,
+        part: &Part<'_>,
+        before: Option<&Path>,
+        to: &Path,
+        options: &[&str],
+    ) -> anyhow::Result<()> {
+        let tree = (part.tree)();
+        let bar = ProgressBar::new_spinner();
+        bar.enable_steady_tick(Duration::from_millis(200));
+        let megabytes = tree.size() / 1_000_000;
+        bar.set_message(format!("compressing {} ({megabytes} MB)", part.name));
+        let image = to.with_extension("part");
+        let mut options = options.to_vec();
+        if let Some(before) = before {
+            fs::copy(before, &image)
+                .with_context(|| format!("cannot copy {}", before.display()))?;
+            options.push("--incremental=data");
+        } else if image.exists() {
+            fs::remove_file(&image)?;
+        }
+        self.mkfs(&options, &image, &tree)?;
+        bar.finish_and_clear();
+        fs::rename(&image, to).with_context(|| format!("cannot move {}", image.display()))
+    }
+
+    fn mkfs(&self, options: &[&str], image: &Path, tree: &Tree) -> anyhow::Result<()> {
+        let tar = image.with_extension("tar");
+        let file =
+            File::create(&tar).with_context(|| format!("cannot create {}", tar.display()))?;
+        let mut writer = BufWriter::new(file);
+        tree.write_rooted_tar(&mut writer)?;
+        writer.flush()?;
         let output = self
             .toolbox
             .command("mkfs.erofs")?
             .args(self.packing.options)
-            .args(["--quiet", "--tar=f", "-L", LABEL])
+            .args(["--quiet", "--tar=f"])
             .arg(format!("-T{SOURCE_DATE_EPOCH}"))
             .args(options)
             .arg(image)
-            .arg(tar)
+            .arg(&tar)
             .output()
             .context("cannot run mkfs.erofs")?;
+        fs::remove_file(&tar)?;
         if !output.status.success() {
             let text = String::from_utf8_lossy(&output.stderr);
             bail!("mkfs.erofs failed ({}): {text}", output.status);
         }
         Ok(())
     }
-}
-
-fn write_tar(tree: &Tree, path: &Path, hash: impl Write) -> anyhow::Result<()> {
-    let file = File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
-    let mut writer = BufWriter::new(file);
-    tree.write_tar(Both(&mut writer, hash))?;
-    writer.flush()?;
-    Ok(())
 }
 
 /// Removes all but the newest cached images.
@@ -149,20 +174,4 @@ fn forget_old(cache: &Path) -> anyhow::Result<()> {
         fs::remove_file(path)?;
     }
     Ok(())
-}
-
-/// Writes to both.
-struct Both<A, B>(A, B);
-
-impl<A: Write, B: Write> Write for Both<A, B> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.write_all(bytes)?;
-        self.1.write_all(bytes)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.0.flush()?;
-        self.1.flush()
-    }
 }

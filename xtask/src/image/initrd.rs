@@ -64,6 +64,21 @@ pub fn tree(
     Ok(tree)
 }
 
+/// Its parts, for the table of sizes.
+pub fn parts(tree: &Tree) -> Vec<(&'static str, Tree)> {
+    let names = ["coracle", "modules", "recovery shell"];
+    let mut parts: Vec<(&str, Tree)> = names.map(|name| (name, Tree::default())).into();
+    for (path, entry) in tree.iter() {
+        let at = match path {
+            "usr/bin/coracle" => 0,
+            _ if path.starts_with("usr/lib/modules/") => 1,
+            _ => 2,
+        };
+        parts[at].1.insert(path, entry.clone());
+    }
+    parts
+}
+
 /// Packs it.
 pub fn pack(tree: &Tree) -> anyhow::Result<Vec<u8>> {
     let mut archive = Vec::new();

@@ -59,8 +59,6 @@ pub struct Selection {
 /// A kernel and its chosen modules.
 #[derive(Debug)]
 pub struct Kernel {
-    /// `uname -r`
-    pub release: String,
     /// Hash of what it was made from.
     pub key: String,
     /// The bootable image.
@@ -115,7 +113,6 @@ impl Kernel {
             system: tree("system.tar")?,
             initrd: tree("initrd.tar")?,
             key,
-            release,
         })
     }
 }
@@ -217,7 +214,7 @@ impl Source<'_> {
             if path == module {
                 content.extend_from_slice(packed);
             } else {
-                liblzma::read::XzDecoder::new(&packed[..])
+                lzma_rust2::XzReader::new(&packed[..], true)
                     .read_to_end(&mut content)
                     .with_context(|| module.clone())?;
             }

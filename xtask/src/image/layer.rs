@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -31,8 +31,6 @@ pub struct Layer {
     pub tree: Tree,
     /// Digest of its tar, as in OCI's `rootfs.diff_ids`.
     pub diff_id: String,
-    /// Its deterministic tar in the cache.
-    pub tar: PathBuf,
     /// Hash of what it was made from.
     pub key: String,
 }
@@ -92,7 +90,6 @@ impl Workshop<'_> {
             name: name.to_owned(),
             tree: Tree::read_tar(&bytes[..])?,
             diff_id: digest.hex(),
-            tar,
             key,
         })
     }

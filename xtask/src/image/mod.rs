@@ -16,10 +16,14 @@ mod iptables;
 mod iso;
 mod kernel;
 mod layer;
+mod lock;
 mod packages;
+mod sbom;
+mod sizes;
 mod system;
 mod tree;
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -30,12 +34,12 @@ use clap::Args;
 use coracle_toolbox::{Archive, Suite, Toolbox};
 
 use self::definition::{Defaults, Definition};
-use self::digest::Digest;
-use self::erofs::Packing;
+use self::erofs::{Packing, Part};
 use self::iso::Iso;
 use self::kernel::Kernel;
-use self::layer::Workshop;
+use self::layer::{Layer, Workshop};
 use self::packages::Packages;
+use self::sizes::Sizes;
 use crate::workspace;
 
 /// Options of `cargo xtask image`.
@@ -44,6 +48,9 @@ pub struct Image {
     /// Fetch the package lists even if they are fresh.
     #[arg(long)]
     refresh: bool,
+    /// Accept the packages of this build: write them to images/packages.lock.
+    #[arg(long)]
+    lock: bool,
     /// Compress less: builds in seconds, for development.
     #[arg(long)]
     quick: bool,
@@ -133,13 +140,27 @@ impl Image {
                 Packing::SMALL
             },
         };
-        let mut key = Digest::default();
-        key.field(&kernel.key);
-        for layer in &layers {
-            key.field(&layer.name).field(&layer.key);
-        }
-        let stable = || Ok(system::stable(&kernel, &layers));
-        let uuid = maker.write(&key.hex(), stable, &top, &self.output.join("system.erofs"))?;
+        let mut parts = vec![Part {
+            name: "modules".into(),
+            key: kernel.key.clone(),
+            tree: Box::new(|| system::modules(&kernel)),
+        }];
+        // The largest take longest and change least.
+        let mut by_size: Vec<&Layer> = layers.iter().collect();
+        by_size.sort_by_key(|layer| Reverse(layer.tree.size()));
+        parts.extend(by_size.into_iter().map(|layer| Part {
+            name: format!("layer {}", layer.name),
+            key: format!("{} {}", layer.name, layer.key),
+            tree: Box::new(|| bundle::layer(layer)),
+        }));
+        parts.push(Part {
+            name: "coracle".into(),
+            key: top.digest()?,
+            tree: Box::new(|| top.clone()),
+        });
+        let system = self.output.join("system.erofs");
+        let made = maker.write(&parts, &system)?;
+        let uuid = made.uuid;
 
         let busybox = layers
             .iter()
@@ -157,6 +178,51 @@ impl Image {
             version,
         };
         iso.write(&self.output.join("coracle.iso"))?;
+
+        let used = || {
+            packages
+                .iter()
+                .filter(|package| !iptables::LIBRARIES.contains(&package.name.as_str()))
+        };
+        self.record_packages(&images.join("packages.lock"), &lock::render(used()))?;
+        let sbom = sbom::render(&root, used(), version, &uuid)?;
+        write(&self.output.join("sbom.spdx.json"), &sbom)?;
+
+        let mut sizes = Sizes::default();
+        let packed = kernel.vmlinuz.len() as u64;
+        sizes.add("vmlinuz", "kernel", packed, packed);
+        for (name, tree) in initrd::parts(&initrd) {
+            sizes.add(
+                "initrd",
+                name,
+                tree.size(),
+                initrd::pack(&tree)?.len() as u64,
+            );
+        }
+        for (part, (name, growth)) in parts.iter().zip(made.growth) {
+            sizes.add("system.erofs", name, (part.tree)().size(), growth);
+        }
+        write(&self.output.join("sizes.txt"), sizes.text().as_bytes())?;
+        write(&self.output.join("sizes.md"), sizes.markdown().as_bytes())?;
+        print!("{}", sizes.text());
+        Ok(())
+    }
+}
+
+impl Image {
+    /// Writes the list of packages, and says how it differs from the one in the checkout.
+    fn record_packages(&self, locked: &Path, list: &str) -> anyhow::Result<()> {
+        write(&self.output.join("packages.lock"), list.as_bytes())?;
+        if self.lock {
+            return write(locked, list.as_bytes());
+        }
+        let before = fs::read_to_string(locked).unwrap_or_default();
+        let difference = lock::difference(&before, list);
+        if !difference.is_empty() {
+            eprint!(
+                "packages differ from images/packages.lock (--lock accepts them):\n{difference}"
+            );
+        }
         Ok(())
     }
 }

@@ -5,30 +5,27 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use super::bundle;
 use super::kernel::Kernel;
-use super::layer::Layer;
 use super::tree::{Entry, Tree};
 
 /// Names under which PID 1's own mount namespace has our binary (ARCHITECTURE.md, "Roles of the one binary").
 const ROLES: &[&str] = &["halt", "init", "poweroff", "reboot", "ros", "shutdown"];
 
-/// What seldom changes: modules and layers.
-pub fn stable(kernel: &Kernel, layers: &[Layer]) -> Tree {
-    let mut tree = bundle::layers(layers);
+/// The kernel's modules.
+pub fn modules(kernel: &Kernel) -> Tree {
+    let mut tree = Tree::default();
     for (path, entry) in kernel.system.iter() {
         if let Some(path) = path.strip_prefix("usr/") {
             tree.insert(path, entry.clone());
         }
     }
-    // Sources of the containers' volumes.
-    tree.insert("lib/firmware", Entry::directory(0o755));
     tree
 }
 
 /// What changes often: our binary and the shared data.
 pub fn top(images: &Path, binary: &Arc<[u8]>, version: &str) -> anyhow::Result<Tree> {
     let mut tree = Tree::default();
+    tree.insert("lib/firmware", Entry::directory(0o755));
     tree.insert("bin/coracle", Entry::file(binary.clone(), 0o755));
     for role in ROLES {
         tree.insert(&format!("bin/{role}"), Entry::symlink("coracle"));

@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
+use super::digest::Digest;
+
 /// Time stamp of every file in every image, seconds since 1970: 2026-01-01. Fixed, so that equal content gives equal images.
 pub const SOURCE_DATE_EPOCH: u64 = 1_767_225_600;
 
@@ -256,7 +258,24 @@ impl Tree {
 
     /// Writes the tree as a tar stream in which nothing depends on when or where it was made.
     pub fn write_tar(&self, writer: impl Write) -> anyhow::Result<()> {
+        self.append_to(tar::Builder::new(writer))
+    }
+
+    /// The same with an entry for the root directory itself, whose mode mkfs.erofs would make up otherwise.
+    pub fn write_rooted_tar(&self, writer: impl Write) -> anyhow::Result<()> {
         let mut builder = tar::Builder::new(writer);
+        let mut header = tar::Header::new_gnu();
+        header.set_mtime(SOURCE_DATE_EPOCH);
+        header.set_mode(0o755);
+        header.set_size(0);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_entry_type(tar::EntryType::Directory);
+        builder.append_data(&mut header, "./", std::io::empty())?;
+        self.append_to(builder)
+    }
+
+    fn append_to(&self, mut builder: tar::Builder<impl Write>) -> anyhow::Result<()> {
         for (path, entry) in &self.entries {
             let mut header = tar::Header::new_gnu();
             header.set_mtime(SOURCE_DATE_EPOCH);
@@ -287,6 +306,13 @@ impl Tree {
         }
         builder.into_inner()?.flush()?;
         Ok(())
+    }
+
+    /// Hash of the tree's deterministic tar.
+    pub fn digest(&self) -> anyhow::Result<String> {
+        let mut digest = Digest::default();
+        self.write_tar(&mut digest)?;
+        Ok(digest.hex())
     }
 
     /// Reads a directory of the checkout. Only the executable bit of a file is kept, as git does.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bollard_stubs::models::{ExecConfig, ExecStartConfig};
+use bytes::BytesMut;
 use coracle_engine::detach::{DetachFilter, parse_keys};
 use coracle_engine::{Engine, Exec, ExecRequest, Stream};
 use hyper::StatusCode;
@@ -127,9 +128,11 @@ async fn run(engine: Arc<Engine>, exec: Arc<Exec>, terminal: Terminal, mut conne
             terminal.run(connection).await;
         }
         Err(error) => {
-            let text = terminal
+            let mut text = BytesMut::new();
+            let line = format!("{error}\r\n");
+            terminal
                 .framing
-                .frame(Stream::Stdout, format!("{error}\r\n").into());
+                .put(&mut text, Stream::Stdout, line.as_bytes());
             // A client that has gone needs no error.
             let _ = connection.write_all(&text).await;
             let _ = connection.shutdown().await;

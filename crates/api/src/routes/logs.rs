@@ -5,6 +5,7 @@ use std::io;
 use bytes::BytesMut;
 use coracle_engine::{LogQuery, Tail};
 use futures_util::stream;
+use jiff::Timestamp;
 
 use crate::answer::Answer;
 use crate::body;
@@ -52,7 +53,10 @@ fn wanted(query: &Query) -> Result<LogQuery> {
         .map_or(Tail::All, Tail::Last);
     Ok(LogQuery {
         since: query.time("since")?,
-        until: query.time("until")?,
+        // Zero is no end (Docker).
+        until: query
+            .time("until")?
+            .filter(|until| *until != Timestamp::UNIX_EPOCH),
         tail,
         stdout,
         stderr,
@@ -61,8 +65,6 @@ fn wanted(query: &Query) -> Result<LogQuery> {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
 
     #[test]
@@ -80,7 +82,7 @@ mod tests {
             ),
             ("stdout=1&tail=-1", Ok((None, None, Tail::All, true, false))),
             (
-                "stdout=1&tail=0&since=0&until=1700000000",
+                "stdout=1&tail=0&since=5&until=1700000000",
                 Ok((None, at(1_700_000_000), Tail::Last(0), true, false)),
             ),
             (

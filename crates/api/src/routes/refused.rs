@@ -4,6 +4,7 @@ use hyper::StatusCode;
 use serde_json::json;
 
 use crate::answer::Answer;
+use crate::body;
 use crate::call::Call;
 use crate::error::{Error, Result};
 
@@ -39,7 +40,9 @@ pub async fn plugin(_: Call) -> Result<Answer> {
 }
 
 /// `POST /build`, `/session`, `/grpc` and `/commit`
-pub async fn build(_: Call) -> Result<Answer> {
+pub async fn build(mut call: Call) -> Result<Answer> {
+    // A client that cannot get rid of its build context does not read the answer.
+    body::discard(call.take_body()).await;
     Err(not_here("building images"))
 }
 

@@ -1,0 +1,17 @@
+//! The sessions, by subject.
+
+mod api;
+mod copy;
+mod crash;
+mod events;
+mod exec;
+mod extensions;
+mod images;
+mod inspect;
+mod isolation;
+mod lifecycle;
+mod logs;
+mod restart;
+mod run;
+mod terminal;
+mod volumes;

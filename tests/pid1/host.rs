@@ -1,0 +1,190 @@
+//! An engine in namespaces of its own.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::busybox;
+
+/// Mounts, then the engine in place of the shell: process 1 of its pid namespace.
+const SCRIPT: &str = r#"
+set -e
+mount -t cgroup2 none /sys/fs/cgroup
+exec "$CORACLE" engine --root "$DIR/root" --exec-root "$DIR/run" --socket "$DIR/docker.sock" --cgroup-parent "$GROUP"
+"#;
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// A running engine with its directory; both end with the value.
+pub struct Host {
+    dir: TempDir,
+    group: String,
+    process: Child,
+    log: Arc<Mutex<String>>,
+}
+
+impl Host {
+    /// Starts an engine whose store holds `busybox:latest`. `None`, with a reason on standard error, where that is not
+    /// possible.
+    pub fn start() -> Option<Self> {
+        let host = Self::start_empty()?;
+        let archive = host.path("busybox.tar");
+        busybox::write_archive(&archive)
+            .expect("write an image of /bin/busybox (package busybox-static)");
+        let loaded = host.shell(&format!("docker load -q -i {}", archive.display()));
+        assert_eq!(loaded.0, "Loaded image: busybox:latest\n", "{}", host.log());
+        Some(host)
+    }
+
+    /// Starts an engine with an empty store.
+    pub fn start_empty() -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("SKIPPED: the tests of PID 1 need root");
+            return None;
+        }
+        if !Command::new("docker")
+            .arg("--version")
+            .stdout(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+        {
+            eprintln!(
+                "SKIPPED: the tests of PID 1 need the docker command line (package docker-cli)"
+            );
+            return None;
+        }
+        let dir = tempfile::Builder::new()
+            .prefix("pid1-")
+            .tempdir()
+            .expect("make a directory");
+        let group = format!(
+            "/coracle-test-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
+        let (process, log) = launch(dir.path(), &group);
+        Some(Self {
+            dir,
+            group,
+            process,
+            log,
+        })
+    }
+
+    /// Ends the engine (with SIGTERM, or killed) and starts it again on the same directory.
+    pub fn restart(&mut self, graceful: bool) {
+        self.end(graceful);
+        (self.process, self.log) = launch(self.dir.path(), &self.group);
+    }
+
+    /// A path in the directory that commands of sessions run in.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// What the engine has said.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// The engine's process id in this namespace.
+    pub fn pid(&self) -> Pid {
+        let file = format!("/proc/{0}/task/{0}/children", self.process.id());
+        let children = fs::read_to_string(file).expect("the engine runs");
+        Pid::from_raw(children.trim().parse().expect("one engine")).expect("not zero")
+    }
+
+    /// Runs a shell command with the docker client pointed at the engine: its output (both streams) and exit code.
+    pub fn shell(&self, command: &str) -> (String, i32) {
+        // Killed at once: the docker client survives the first two SIGTERM, and would keep the pipe open.
+        let output = Command::new("timeout")
+            .args([
+                "-s",
+                "KILL",
+                "60",
+                "sh",
+                "-c",
+                &format!("exec 2>&1; {command}"),
+            ])
+            .current_dir(self.dir.path())
+            .env(
+                "DOCKER_HOST",
+                format!("unix://{}", self.path("docker.sock").display()),
+            )
+            .env("HOME", self.dir.path())
+            .env("LC_ALL", "C")
+            .env("TERM", "dumb")
+            .env_remove("DOCKER_CONTEXT")
+            .stdin(Stdio::null())
+            .output()
+            .expect("run timeout(1)");
+        (
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+            output.status.code().unwrap_or(-1),
+        )
+    }
+
+    fn end(&mut self, graceful: bool) {
+        let signal = if graceful { Signal::TERM } else { Signal::KILL };
+        let _ = kill_process(self.pid(), signal);
+        self.process.wait().expect("wait for unshare(1)");
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the engine said:\n{}", self.log());
+        }
+        self.end(true);
+        for mount in ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"] {
+            // Wherever the hierarchy is mounted here.
+            let _ = fs::remove_dir(format!("{mount}{}", self.group));
+        }
+    }
+}
+
+fn launch(dir: &Path, group: &str) -> (Child, Arc<Mutex<String>>) {
+    let mut process = Command::new("unshare")
+        .args([
+            "--mount",
+            "--pid",
+            "--fork",
+            "--mount-proc",
+            "--kill-child",
+            "sh",
+            "-c",
+            SCRIPT,
+        ])
+        .env("CORACLE", env!("CARGO_BIN_EXE_coracle"))
+        .env("DIR", dir)
+        .env("GROUP", group)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("run unshare(1)");
+    let mut lines = BufReader::new(process.stderr.take().expect("piped")).lines();
+    let log = Arc::new(Mutex::new(String::new()));
+    for line in lines.by_ref() {
+        let line = line.expect("text");
+        let ready = line.contains("System Docker listens on");
+        log.lock().unwrap().push_str(&(line + "\n"));
+        if ready {
+            let rest = Arc::clone(&log);
+            std::thread::spawn(move || {
+                for line in lines.map_while(Result::ok) {
+                    rest.lock().unwrap().push_str(&(line + "\n"));
+                }
+            });
+            return (process, log);
+        }
+    }
+    panic!("the engine did not start:\n{}", log.lock().unwrap());
+}

@@ -80,9 +80,13 @@ mod tests {
                 "stdout=1&stderr=1&tail=5",
                 Ok((None, None, Tail::Last(5), true, true)),
             ),
+            (
+                "stdout=1&since=0&until=0",
+                Ok((at(0), None, Tail::All, true, false)),
+            ),
             ("stdout=1&tail=-1", Ok((None, None, Tail::All, true, false))),
             (
-                "stdout=1&tail=0&since=5&until=1700000000",
+                "stdout=1&tail=0&until=1700000000",
                 Ok((None, at(1_700_000_000), Tail::Last(0), true, false)),
             ),
             (

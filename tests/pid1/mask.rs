@@ -65,7 +65,9 @@ fn mask_ago(line: &str) -> String {
     ] {
         line = line.replace(phrase, "<ago>");
     }
-    for unit in ["seconds", "minutes", "hours", "days", "weeks", "months"] {
+    for unit in [
+        "seconds", "second", "minutes", "hours", "days", "weeks", "months",
+    ] {
         while let Some(end) = line.find(&format!(" {unit}")) {
             let start = line[..end]
                 .rfind(|character: char| !character.is_ascii_digit())
@@ -89,6 +91,10 @@ fn what_differs_is_masked() {
         ),
         ("at 2026-01-02T03:04:05.678Z ok", "at <time> ok"),
         ("Up 3 seconds", "Up <ago>"),
+        (
+            "Exited (1) 11 seconds ago, 1 second ago",
+            "Exited (1) <ago> ago, <ago> ago",
+        ),
         ("Exited (0) Less than a second ago", "Exited (0) <ago> ago"),
         ("nothing 12 to mask", "nothing 12 to mask"),
     ] {

@@ -189,11 +189,9 @@ impl Engine {
             } else {
                 view.parent(&clean).map_err(failed)?
             };
-            let prefix = match (&name, clean.file_name()) {
-                (None, Some(last)) if !path.ends_with("/.") => last.to_owned(),
-                (None, _) => OsString::from("."),
-                (Some(name), _) => name.clone(),
-            };
+            let prefix = name
+                .clone()
+                .unwrap_or_else(|| OsString::from(&described.name));
             tokio::task::spawn_blocking(move || {
                 if let Err(error) = read::archive(parent, name.as_deref(), prefix.as_ref(), sender)
                 {
@@ -324,15 +322,21 @@ fn stat(view: &View, path: &str) -> io::Result<PathStat> {
         String::new()
     };
     Ok(PathStat {
-        name: clean.file_name().map_or_else(
-            || "/".to_owned(),
-            |name| name.to_string_lossy().into_owned(),
-        ),
+        name: base_name(path, &clean),
         size: found.stx_size,
         mode: go_mode(mode),
         modified: crate::time::format(modified),
         link_target,
     })
+}
+
+/// The last part of a path: `.` when the path asks for a directory's content.
+fn base_name(path: &str, clean: &Path) -> String {
+    match clean.file_name() {
+        _ if path.ends_with("/.") || path == "." => ".".to_owned(),
+        Some(name) => name.to_string_lossy().into_owned(),
+        None => "/".to_owned(),
+    }
 }
 
 /// Permission and type bits as Go's `fs.FileMode` has them.

@@ -26,7 +26,7 @@ $ docker rmi none
 Error response from daemon: No such image: none:latest
 [1]
 $ docker run --name user busybox true; docker rmi busybox
-Error response from daemon: conflict: unable to remove repository reference "busybox" (must force) - container <id> is using its referenced image <id>
+Error response from daemon: conflict: unable to remove repository reference "busybox:latest" (must force) - container <id> is using its referenced image <id>
 [1]
 $ docker image inspect -f '{{.RepoTags}} {{.Os}} {{.Config.Cmd}}' busybox
 [busybox:latest] linux [sh]

@@ -3,6 +3,7 @@
 mod api;
 mod copy;
 mod crash;
+mod docker_py;
 mod events;
 mod exec;
 mod extensions;

@@ -10,7 +10,7 @@ fn volumes_keep_files_and_begin_with_the_images() {
 $ docker run --rm -v data:/data busybox sh -c 'cat /data/from-image; stat -c "%a %u" /data/from-image; echo mine >/data/mine'
 image
 640 0
-$ docker run --rm -v data:/elsewhere:ro busybox sh -c 'cat /elsewhere/mine; touch /elsewhere/x'
+$ docker run --rm -v data:/elsewhere:ro busybox sh -c 'cat /elsewhere/mine; touch /elsewhere/x 2>&1'
 mine
 touch: /elsewhere/x: Read-only file system
 [1]
@@ -46,7 +46,7 @@ fn volumes_come_from_containers_that_never_ran() {
 $ docker create --name base -v /shared -v $PWD/bound:/bound busybox true
 <id>
 $ docker run --rm --volumes-from base busybox sh -c 'echo one >/shared/file; echo two >/bound/file'
-$ docker run --rm --volumes-from base:ro busybox sh -c 'cat /shared/file /bound/file; touch /bound/x'
+$ docker run --rm --volumes-from base:ro busybox sh -c 'cat /shared/file /bound/file; touch /bound/x 2>&1'
 one
 two
 touch: /bound/x: Read-only file system

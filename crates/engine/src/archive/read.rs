@@ -4,8 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use bytes::{Buf, Bytes};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, openat, readlinkat, statat};
@@ -14,6 +14,10 @@ use tokio::sync::mpsc;
 
 /// Bytes per chunk of the archive.
 const CHUNK: usize = 64 * 1024;
+
+/// Bytes of a name in a header; longer ones go before it, in an entry of this name (GNU tar's way).
+const FIELD: usize = 100;
+const LONG: &[u8] = b"././@LongLink";
 
 /// Writes into a channel; the reader's going ends the writing.
 struct ChunkWriter {
@@ -134,9 +138,14 @@ fn add(
         }
         FileType::Symlink => {
             let target = readlinkat(parent, name, Vec::new())?;
-            let mut header = header(&stat, EntryType::Symlink, 0);
-            let target = PathBuf::from(OsString::from_vec(target.into_bytes()));
-            builder.append_link(&mut header, path, target)
+            let header = header(&stat, EntryType::Symlink, 0);
+            put(
+                builder,
+                header,
+                path.as_os_str().as_bytes(),
+                target.as_bytes(),
+                io::empty(),
+            )
         }
         FileType::CharacterDevice => append(builder, &stat, path, EntryType::Char, nothing(), 0),
         FileType::BlockDevice => append(builder, &stat, path, EntryType::Block, nothing(), 0),
@@ -196,7 +205,37 @@ fn append(
     } else {
         path.to_owned()
     };
-    builder.append_data(&mut header, name, content)
+    put(builder, header, name.as_os_str().as_bytes(), b"", content)
+}
+
+/// Writes an entry with its names as they are: clients replace the beginning `./` or `/`, which the tar library would
+/// take away.
+fn put(
+    builder: &mut Builder<ChunkWriter>,
+    mut header: Header,
+    name: &[u8],
+    target: &[u8],
+    content: impl Read,
+) -> io::Result<()> {
+    for (text, kind) in [
+        (name, EntryType::GNULongName),
+        (target, EntryType::GNULongLink),
+    ] {
+        if text.len() > FIELD {
+            let mut long = Header::new_gnu();
+            long.as_old_mut().name[..LONG.len()].copy_from_slice(LONG);
+            long.set_entry_type(kind);
+            long.set_size(text.len() as u64 + 1);
+            long.set_cksum();
+            builder.append(&long, Read::chain(text, &b"\0"[..]))?;
+        }
+    }
+    let fields = header.as_old_mut();
+    let cut = |text: &[u8]| text.len().min(FIELD);
+    fields.name[..cut(name)].copy_from_slice(&name[..cut(name)]);
+    fields.linkname[..cut(target)].copy_from_slice(&target[..cut(target)]);
+    header.set_cksum();
+    builder.append(&header, content)
 }
 
 fn header(stat: &Stat, kind: EntryType, size: u64) -> Header {
@@ -208,4 +247,63 @@ fn header(stat: &Stat, kind: EntryType, size: u64) -> Header {
     header.set_gid(stat.st_gid.into());
     header.set_mtime(u64::try_from(stat.st_mtime).unwrap_or(0));
     header
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn names(dir: &Path, name: Option<&str>, prefix: &str) -> Vec<String> {
+        let (sender, mut receiver) = mpsc::channel(100);
+        let parent = crate::scoped::root(dir).unwrap();
+        archive(parent, name.map(OsStr::new), Path::new(prefix), sender).unwrap();
+        let mut bytes = Vec::new();
+        while let Some(chunk) = receiver.blocking_recv() {
+            bytes.extend_from_slice(&chunk);
+        }
+        let mut archive = tar::Archive::new(bytes.as_slice());
+        let entries = archive.entries().unwrap().map(Result::unwrap);
+        entries
+            .map(|entry| {
+                let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+                let target = entry
+                    .link_name_bytes()
+                    .map(|target| String::from_utf8_lossy(&target).into_owned());
+                target.map_or(name.clone(), |target| format!("{name} -> {target}"))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn names_begin_as_clients_expect() {
+        let dir = tempfile::tempdir().unwrap();
+        let long = "x".repeat(150);
+        fs::create_dir(dir.path().join("d")).unwrap();
+        fs::write(dir.path().join("d/f"), "text").unwrap();
+        std::os::unix::fs::symlink(&long, dir.path().join("d/l")).unwrap();
+        fs::write(dir.path().join("d").join(&long), "").unwrap();
+        let link = format!("l -> {long}");
+        assert_eq!(
+            names(dir.path(), Some("d"), "d"),
+            [
+                "d/".to_owned(),
+                "d/f".into(),
+                format!("d/{link}"),
+                format!("d/{long}")
+            ]
+        );
+        assert_eq!(
+            names(&dir.path().join("d"), None, "."),
+            [
+                "./".to_owned(),
+                "./f".into(),
+                format!("./{link}"),
+                format!("./{long}")
+            ]
+        );
+        assert_eq!(names(&dir.path().join("d"), None, "")[0], "f");
+        assert_eq!(names(&dir.path().join("d"), None, "/")[..2], ["/", "/f"]);
+    }
 }

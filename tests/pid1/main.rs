@@ -4,6 +4,8 @@
 //! mount) and runs a session: commands with the output that they must print, compared whole, with ids and times masked.
 //! Root and a docker client are needed; without them the tests say so and pass.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
+
 mod busybox;
 mod cases;
 mod host;

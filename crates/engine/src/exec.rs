@@ -284,6 +284,7 @@ impl Engine {
             env: &request.env,
             working_dir: request.working_dir.as_deref(),
             tty: request.tty,
+            size: exec.state().size,
             no_new_privileges: options.no_new_privileges,
         });
         disk::write_json(path, &process, Durability::Ordered)

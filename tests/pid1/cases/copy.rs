@@ -27,9 +27,8 @@ Error response from daemon: Could not find the file /none in container cc
 $ echo new >new; docker cp new cc:/w/; docker cp new cc:/w/renamed; docker exec cc cat /w/new /w/renamed
 new
 new
-$ docker cp new cc:/none/
+$ docker cp new cc:/none/ 2>&1 | tail -n 1
 no such directory
-[1]
 $ docker cp out cc:/w/x 2>&1 | tail -n 1
 cannot copy directory
 $ docker cp cc:/etc/passwd - | tar tf -

@@ -88,7 +88,7 @@ fn the_root_may_be_read_only_beside_tmpfs() {
     let Some(host) = Host::start() else { return };
     host.session(
         r#"
-$ docker run --rm --read-only --tmpfs /t:size=1m busybox sh -c 'touch /t/x; df -k /t | tail -n 1 | tr -s " " | cut -d" " -f2; touch /x'
+$ docker run --rm --read-only --tmpfs /t:size=1m busybox sh -c 'touch /t/x; df -k /t | tail -n 1 | tr -s " " | cut -d" " -f2; touch /x 2>&1'
 1024
 touch: /x: Read-only file system
 [1]

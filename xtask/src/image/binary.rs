@@ -16,6 +16,8 @@ pub fn build(root: &Path) -> anyhow::Result<PathBuf> {
         .context("no home directory")?;
     let flags = [
         "-Ctarget-feature=+crt-static".to_owned(),
+        // Relocations as a bitmap: a tenth of the binary otherwise.
+        "-Clink-arg=-Wl,-z,pack-relative-relocs".to_owned(),
         format!("--remap-path-prefix={}=/coracle", root.display()),
         format!("--remap-path-prefix={}=/cargo", home.display()),
     ];

@@ -126,16 +126,22 @@ impl Iso<'_> {
         fs::rename(&part, path).with_context(|| format!("cannot move {}", part.display()))
     }
 
-    /// Copies a file of the definition with the build's values in it.
+    /// Copies a file of the definition with the build's values in it. Comments stay behind: the parser inside a core image does
+    /// not know them and takes an apostrophe for a quote.
     fn configuration(&self, name: &str, work: &Path) -> anyhow::Result<PathBuf> {
         let source = self.definition.join(name);
         let text = fs::read_to_string(&source)
             .with_context(|| format!("cannot read {}", source.display()))?;
+        let text = text
+            .replace("@UUID@", self.uuid)
+            .replace("@VERSION@", self.version);
+        let lines = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with('#'));
         let path = work.join(name);
         fs::write(
             &path,
-            text.replace("@UUID@", self.uuid)
-                .replace("@VERSION@", self.version),
+            lines.fold(String::new(), |all, line| all + line + "\n"),
         )?;
         Ok(path)
     }

@@ -5,7 +5,8 @@ use std::str::FromStr;
 use bollard_stubs::models::ResourcesUlimits;
 use coracle_runtime::capabilities::process_sets;
 use oci_spec::runtime::{
-    BoxBuilder, Capabilities, PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process, User,
+    Box as Size, BoxBuilder, Capabilities, PosixRlimit, PosixRlimitBuilder, PosixRlimitType,
+    Process, User,
 };
 
 use super::Input;
@@ -24,19 +25,10 @@ pub fn container_process(input: &Input<'_>) -> Process {
     let mut process = base(record, input.account, input.capabilities, env);
     process.set_args(Some(record.command()));
     process.set_terminal(Some(record.tty()));
-    if let Some([height, width]) = record
-        .host_config
-        .console_size
-        .as_deref()
-        .filter(|_| record.tty())
-        && *height > 0
-        && *width > 0
+    if let Some([height, width]) = record.host_config.console_size.as_deref()
+        && record.tty()
     {
-        let size = BoxBuilder::default()
-            .height(*height as u64)
-            .width(*width as u64)
-            .build();
-        process.set_console_size(size.ok());
+        process.set_console_size(size(*height as u64, *width as u64));
     }
     process.set_no_new_privileges(input.no_new_privileges.then_some(true));
     process.set_oom_score_adj(
@@ -67,6 +59,8 @@ pub struct ExecInput<'a> {
     pub working_dir: Option<&'a str>,
     /// Whether it has a terminal.
     pub tty: bool,
+    /// Rows and columns of its terminal, if they are known already.
+    pub size: Option<(u16, u16)>,
     /// Whether it can never gain privileges.
     pub no_new_privileges: bool,
 }
@@ -83,12 +77,22 @@ pub fn exec_process(input: &ExecInput<'_>) -> Process {
     let mut process = base(input.record, input.account, input.capabilities, env);
     process.set_args(Some(input.command.to_vec()));
     process.set_terminal(Some(input.tty));
+    if let Some((rows, columns)) = input.size.filter(|_| input.tty) {
+        process.set_console_size(size(rows.into(), columns.into()));
+    }
     if let Some(dir) = input.working_dir.filter(|dir| !dir.is_empty()) {
         process.set_cwd(dir.into());
     }
     process.set_no_new_privileges(input.no_new_privileges.then_some(true));
     process.set_oom_score_adj(None);
     process
+}
+
+/// A terminal's size; a zero is "not known".
+fn size(height: u64, width: u64) -> Option<Size> {
+    let known = height > 0 && width > 0;
+    let size = BoxBuilder::default().height(height).width(width).build();
+    size.ok().filter(|_| known)
 }
 
 fn base(

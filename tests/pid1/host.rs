@@ -186,5 +186,6 @@ fn launch(dir: &Path, group: &str) -> (Child, Arc<Mutex<String>>) {
             return (process, log);
         }
     }
+    process.wait().expect("wait for unshare(1)");
     panic!("the engine did not start:\n{}", log.lock().unwrap());
 }

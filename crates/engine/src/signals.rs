@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 
-use rustix::process::{Signal, pidfd_send_signal};
+use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 
@@ -91,11 +91,11 @@ pub fn parse(text: &str) -> Result<i32> {
 /// # Errors
 /// When the signal cannot be sent.
 pub fn send(pidfd: impl AsFd, number: i32) -> Result<()> {
-    let signal = Signal::from_named_raw(number)
-        .ok_or_else(|| Error::Unsupported(format!("cannot send real-time signal {number}")))?;
-    match pidfd_send_signal(pidfd, signal) {
-        Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
-        Err(error) => Err(Error::io(format!("send signal {number}"), error)),
+    match coracle_sys::signal::send(pidfd, number) {
+        Err(error) if Errno::from_io_error(&error) != Some(Errno::SRCH) => {
+            Err(Error::io(format!("send signal {number}"), error))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bollard::models::{
-    ContainerCreateBody, DeviceMapping, EndpointSettings, HostConfig, HostConfigLogConfig,
-    NetworkingConfig, PortBinding, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, DeviceMapping, EndpointSettings, HostConfig, HostConfigCgroupnsModeEnum,
+    HostConfigLogConfig, NetworkingConfig, PortBinding, ResourcesUlimits, RestartPolicy,
+    RestartPolicyNameEnum,
 };
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -131,6 +132,9 @@ fn host_config(project: &Project, service: &Service, binds: Vec<String>) -> Host
         cap_add: filled(service.cap_add.clone()),
         cap_drop: filled(service.cap_drop.clone()),
         cgroup_parent: service.cgroup_parent.clone(),
+        cgroupns_mode: service
+            .host_cgroup
+            .then_some(HostConfigCgroupnsModeEnum::HOST),
         cpu_quota: service.cpu_quota,
         cpu_shares: service.cpu_shares,
         cpuset_cpus: service.cpuset.clone(),

@@ -51,6 +51,7 @@ const KEYS: &[(&str, Setter)] = &[
     ("pid", |s, v| some(&mut s.pid, lenient::text(v))),
     ("ipc", |s, v| some(&mut s.ipc, lenient::text(v))),
     ("uts", |s, v| some(&mut s.uts, lenient::text(v))),
+    ("cgroup", |s, v| set(&mut s.host_cgroup, host_cgroup(v))),
     ("dns", |s, v| set(&mut s.dns, lenient::list(v))),
     ("dns_search", |s, v| {
         set(&mut s.dns_search, lenient::list(v))
@@ -212,6 +213,14 @@ pub(crate) fn service(
         return None;
     }
     Some(service)
+}
+
+fn host_cgroup(value: &Value) -> Read<bool> {
+    match lenient::text(value)?.as_str() {
+        "host" => Ok(true),
+        "private" => Ok(false),
+        other => Err(format!("expected host or private, found '{other}'")),
+    }
 }
 
 fn set<T>(field: &mut T, value: Read<T>) -> Read<()> {

@@ -85,6 +85,8 @@ pub struct Service {
     pub pid: Option<String>,
     pub ipc: Option<String>,
     pub uts: Option<String>,
+    /// Whether it sees the machine's control groups by their whole paths (`cgroup: host` of the compose specification).
+    pub host_cgroup: bool,
     pub dns: Vec<String>,
     pub dns_search: Vec<String>,
     pub extra_hosts: Vec<String>,

@@ -9,4 +9,5 @@ pub mod bpf;
 pub mod exec;
 pub mod fd;
 pub mod seccomp;
+pub mod signal;
 pub mod spawn;

@@ -2,9 +2,8 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
-use rustix::process::{Pid, Signal, kill_process};
+use coracle_sys::signal;
 use rustix::system::{RebootCommand, reboot};
 
 use super::Action;
@@ -21,23 +20,13 @@ pub(super) fn ask(action: Action) -> Result<(), Error> {
             name.trim()
         )));
     }
-    let sent = match action {
-        Action::Reboot => kill_process(Pid::INIT, Signal::INT).map_err(std::io::Error::from),
-        Action::PowerOff => kill_process(Pid::INIT, Signal::POWER).map_err(std::io::Error::from),
-        Action::Halt => send_halt(),
+    // SIGRTMIN+5, +4 and +3.
+    let signal = match action {
+        Action::Reboot => 39,
+        Action::PowerOff => 38,
+        Action::Halt => 37,
     };
-    sent.map_err(Error::file("signal", "process 1"))
-}
-
-/// Halting has only a real-time signal (`SIGRTMIN+3`, 37), which rustix does not send; every shell does.
-fn send_halt() -> std::io::Result<()> {
-    let status = Command::new("/bin/sh")
-        .args(["-c", "kill -37 1"])
-        .status()?;
-    match status.success() {
-        true => Ok(()),
-        false => Err(std::io::Error::other(format!("kill: {status}"))),
-    }
+    signal::send_to_init(signal).map_err(Error::file("signal", "process 1"))
 }
 
 /// Whether the command line of process 1 is that of Coracle's PID 1: `/init`, or `coracle system` after the exec.

@@ -20,7 +20,7 @@ pub fn version(guest: &mut Guest) -> Result<()> {
 }
 
 pub fn os_version(guest: &mut Guest) -> Result<()> {
-    let output = guest.run("ros os version")?;
+    let output = guest.run("sudo ros os version")?;
     let version = env!("CARGO_PKG_VERSION");
     ensure!(
         output.contains(version),

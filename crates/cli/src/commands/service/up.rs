@@ -34,6 +34,9 @@ pub(crate) struct Up {
     /// Show the services' output until interrupted; they run on
     #[arg(long)]
     foreground: bool,
+    /// Accepted, as by compose: services always run in the background
+    #[arg(short, long, hide = true)]
+    detach: bool,
     #[command(flatten)]
     replace: Replace,
     /// Services; all when none is named
@@ -53,7 +56,7 @@ impl Up {
             let report = Report::on(context);
             coracle_services::up(&engines, project.clone(), &options, &report).await?;
             let result = report.result();
-            if self.foreground {
+            if self.foreground && !self.detach {
                 show(&engines, &project, &self.names, 100, true, context.out).await?;
             }
             result

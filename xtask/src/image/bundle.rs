@@ -30,13 +30,7 @@ pub fn images(
     let mut tree = Tree::default();
     let mut index = Vec::new();
     for (definition, top) in images {
-        let top = &layers[*top];
-        let stack: Vec<&Layer> = definition
-            .parents
-            .iter()
-            .filter_map(|parent| layers.iter().find(|layer| layer.name == *parent))
-            .chain([top])
-            .collect();
+        let stack = stack(definition, layers, &layers[*top]);
         let config = serde_json::to_vec(&config(definition, &stack, version))?;
         let hex = sha256(&config);
         tree.insert(
@@ -56,8 +50,18 @@ pub fn images(
     Ok(tree)
 }
 
+/// The layers of an image, lowest first.
+pub fn stack<'a>(definition: &Definition, layers: &'a [Layer], top: &'a Layer) -> Vec<&'a Layer> {
+    definition
+        .parents
+        .iter()
+        .filter_map(|parent| layers.iter().find(|layer| layer.name == *parent))
+        .chain([top])
+        .collect()
+}
+
 /// OCI image-spec, config.md.
-fn config(definition: &Definition, stack: &[&Layer], version: &str) -> Value {
+pub fn config(definition: &Definition, stack: &[&Layer], version: &str) -> Value {
     let own = &definition.config;
     let mut config = serde_json::Map::new();
     let env: Vec<&str> = std::iter::once(PATH)

@@ -25,9 +25,15 @@ pub struct Defaults {
 pub struct Definition {
     /// Name of the image, for example `coracle/os-console`; the version becomes its tag.
     pub image: String,
+    /// Whether it is an archive of its own, for the user to load, and not part of the system.
+    #[serde(default)]
+    pub optional: bool,
     /// The layers below, lowest first.
     #[serde(default)]
     pub parents: Vec<String>,
+    /// Layers that the programs find where they are used, when that is not a container of this image: lowest first.
+    #[serde(default)]
+    pub runs_in: Vec<String>,
     /// Debian packages per suite. Dependencies are not added: the closure check says when one is missing.
     #[serde(default)]
     pub packages: BTreeMap<String, Vec<PackageEntry>>,
@@ -126,6 +132,25 @@ impl Definition {
     /// Reads `images/<layer>/image.yml`.
     pub fn read(images: &Path, layer: &str) -> anyhow::Result<Self> {
         read_yaml(&path(images, layer))
+    }
+
+    /// The optional images by name: all folders with an `image.yml` that the list of layers does not name.
+    pub fn optional(images: &Path, defaults: &Defaults) -> anyhow::Result<Vec<(String, Self)>> {
+        let mut found = Vec::new();
+        let list = fs::read_dir(images);
+        for entry in list.with_context(|| format!("cannot list {}", images.display()))? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if defaults.layers.contains(&name) || !path(images, &name).exists() {
+                continue;
+            }
+            let definition = Self::read(images, &name)?;
+            if !definition.optional {
+                bail!("images/{name} is not in the list of images/defaults.yml, and not optional");
+            }
+            found.push((name, definition));
+        }
+        found.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(found)
     }
 
     /// The packages, in the order in which they are laid over each other.

@@ -60,22 +60,24 @@ impl Workshop<'_> {
         definition: &Definition,
         done: &[Layer],
     ) -> anyhow::Result<Layer> {
-        let parents = definition
-            .parents
+        // What the programs of the layer find, lowest first.
+        let below = definition
+            .runs_in
             .iter()
-            .map(|parent| done.iter().find(|layer| layer.name == *parent))
+            .chain(&definition.parents)
+            .map(|name| done.iter().find(|layer| layer.name == *name))
             .collect::<Option<Vec<_>>>()
             .with_context(|| {
                 format!(
-                    "parents {:?} are not all built before it",
-                    definition.parents
+                    "parents {:?} and runs_in {:?} are not all built before it",
+                    definition.parents, definition.runs_in
                 )
             })?;
         let files = Tree::read_directory(&self.images.join(name).join("files"))?;
-        let key = self.key(name, definition, &files, &parents)?;
+        let key = self.key(name, definition, &files, &below)?;
         let tar = self.cache.join(format!("{name}-{key:.16}.tar"));
         if !tar.exists() {
-            let tree = self.build(definition, files, &parents)?;
+            let tree = self.build(definition, files, &below)?;
             fs::create_dir_all(self.cache)?;
             let part = tar.with_extension("part");
             let mut writer = BufWriter::new(File::create(&part)?);
@@ -99,7 +101,7 @@ impl Workshop<'_> {
         name: &str,
         definition: &Definition,
         files: &Tree,
-        parents: &[&Layer],
+        below: &[&Layer],
     ) -> anyhow::Result<String> {
         let mut digest = Digest::default();
         digest.field(FORMAT).field(self.version);
@@ -116,8 +118,8 @@ impl Workshop<'_> {
         for (suite, name, _) in definition.wanted()? {
             digest.field(&self.packages.get(suite, &name)?.sha256);
         }
-        for parent in parents {
-            digest.field(&parent.key);
+        for layer in below {
+            digest.field(&layer.key);
         }
         if let (Some(_), Some((key, _))) = (&definition.iptables, self.iptables) {
             digest.field(key);
@@ -129,7 +131,7 @@ impl Workshop<'_> {
         &self,
         definition: &Definition,
         files: Tree,
-        parents: &[&Layer],
+        below: &[&Layer],
     ) -> anyhow::Result<Tree> {
         let keep = definition::patterns(&definition.keep)?;
         let drop: Vec<&String> = self.defaults.drop.iter().chain(&definition.drop).collect();
@@ -209,7 +211,7 @@ impl Workshop<'_> {
         if let Some(path) = &definition.busybox {
             link_applets(&mut tree, path)?;
         }
-        check(&tree, parents, &origin, &packages)?;
+        check(&tree, below, &origin, &packages)?;
         Ok(tree)
     }
 }
@@ -311,16 +313,16 @@ pub fn applets(busybox: &[u8]) -> anyhow::Result<Vec<String>> {
 
 fn check(
     tree: &Tree,
-    parents: &[&Layer],
+    below: &[&Layer],
     origin: &BTreeMap<String, String>,
     packages: &[&Package],
 ) -> anyhow::Result<()> {
-    let stack = Stack::new(tree, parents.iter().map(|parent| &parent.tree));
+    let stack = Stack::new(tree, below.iter().map(|layer| &layer.tree));
     let missing = closure::missing(&stack, tree, origin)?;
     if missing.is_empty() {
         return Ok(());
     }
-    let mut text = String::from("files are missing in the layer and its parents:\n");
+    let mut text = String::from("files are missing in the layer and those below it:\n");
     for (package, path, what) in &missing {
         text += &format!("  {path} ({package}) needs {what}\n");
     }

@@ -11,8 +11,9 @@ const HEADER: &str = "# Debian packages in the image: suite, name, version, SHA-
 type Name<'a> = (&'a str, &'a str);
 
 /// The list as text.
-pub fn render<'a>(packages: impl Iterator<Item = &'a Package>) -> String {
+pub fn render(packages: &[&Package]) -> String {
     let mut lines: Vec<String> = packages
+        .iter()
         .map(|package| {
             format!(
                 "{} {} {} {}\n",

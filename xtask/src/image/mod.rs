@@ -4,6 +4,7 @@
 //! the packages and the folders of `images/`. What the scripts would have done is written down there as files and links, and
 //! the closure check finds what the explicit package lists forgot.
 
+mod archive;
 mod binary;
 mod bundle;
 mod closure;
@@ -21,6 +22,8 @@ mod packages;
 mod sbom;
 mod sizes;
 mod system;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 use std::cmp::Reverse;
@@ -89,13 +92,16 @@ impl Image {
             .map(|name| Ok((name.clone(), Definition::read(&images, name)?)))
             .collect::<anyhow::Result<Vec<_>>>()?;
         let kernel_package = kernel_package(&cache, &images, self.refresh)?;
-        let mut wanted = BTreeSet::from([(Suite::Trixie, kernel_package.clone())]);
+        let mut in_system = BTreeSet::from([(Suite::Trixie, kernel_package.clone())]);
         for (name, definition) in &definitions {
-            let list = definition
-                .wanted()
-                .with_context(|| format!("images/{name}/image.yml"))?;
-            wanted.extend(list.into_iter().map(|(suite, name, _)| (suite, name)));
+            in_system.extend(package_names(name, definition)?);
         }
+        let optional = Definition::optional(&images, &defaults)?;
+        let mut wanted = in_system.clone();
+        for (name, definition) in &optional {
+            wanted.extend(package_names(name, definition)?);
+        }
+        let used = wanted.clone();
         for name in iptables::LIBRARIES {
             wanted.insert((Suite::Trixie, (*name).to_owned()));
         }
@@ -116,11 +122,13 @@ impl Image {
             version,
             iptables: Some(&iptables),
         };
+        let layer = |name: &str, definition: &Definition, done: &[Layer]| {
+            let layer = workshop.layer(name, definition, done);
+            layer.with_context(|| format!("cannot build layer {name} (images/{name})"))
+        };
         let mut layers = Vec::new();
         for (name, definition) in &definitions {
-            let layer = workshop
-                .layer(name, definition, &layers)
-                .with_context(|| format!("cannot build layer {name} (images/{name})"))?;
+            let layer = layer(name, definition, &layers)?;
             layers.push(layer);
         }
 
@@ -179,13 +187,19 @@ impl Image {
         };
         iso.write(&self.output.join("coracle.iso"))?;
 
-        let used = || {
-            packages
-                .iter()
-                .filter(|package| !iptables::LIBRARIES.contains(&package.name.as_str()))
-        };
-        self.record_packages(&images.join("packages.lock"), &lock::render(used()))?;
-        let sbom = sbom::render(&root, used(), version, &uuid)?;
+        let list = lock::render(&packages.of(&used)?);
+        self.record_packages(&images.join("packages.lock"), &list)?;
+        let parts_of_optional = optional
+            .iter()
+            .map(|(name, definition)| {
+                Ok(sbom::Optional {
+                    image: &definition.image,
+                    packages: packages.of(&package_names(name, definition)?)?,
+                })
+            })
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let in_system = packages.of(&in_system)?;
+        let sbom = sbom::render(&root, &in_system, &parts_of_optional, version, &uuid)?;
         write(&self.output.join("sbom.spdx.json"), &sbom)?;
 
         let mut sizes = Sizes::default();
@@ -202,6 +216,17 @@ impl Image {
         for (part, (name, growth)) in parts.iter().zip(made.growth) {
             sizes.add("system.erofs", name, (part.tree)().size(), growth);
         }
+        for (name, definition) in &optional {
+            let layer = layer(name, definition, &layers)?;
+            let image = archive::Image {
+                name,
+                definition,
+                stack: bundle::stack(definition, &layers, &layer),
+                version,
+            };
+            let packed = self.write_optional(&image, &cache.join("archives"))?;
+            sizes.add_optional(name, image.size(), packed);
+        }
         write(&self.output.join("sizes.txt"), sizes.text().as_bytes())?;
         write(&self.output.join("sizes.md"), sizes.markdown().as_bytes())?;
         print!("{}", sizes.text());
@@ -210,6 +235,23 @@ impl Image {
 }
 
 impl Image {
+    /// Writes `images/<name>.tar` and gives its size.
+    fn write_optional(&self, image: &archive::Image<'_>, cache: &Path) -> anyhow::Result<u64> {
+        let level = if self.quick {
+            archive::QUICK
+        } else {
+            archive::SMALL
+        };
+        let archive = image.archive(cache, level)?;
+        let directory = self.output.join("images");
+        fs::create_dir_all(&directory)
+            .with_context(|| format!("cannot create {}", directory.display()))?;
+        let content =
+            fs::read(&archive).with_context(|| format!("cannot read {}", archive.display()))?;
+        write(&directory.join(format!("{}.tar", image.name)), &content)?;
+        Ok(content.len() as u64)
+    }
+
     /// Writes the list of packages, and says how it differs from the one in the checkout.
     fn record_packages(&self, locked: &Path, list: &str) -> anyhow::Result<()> {
         write(&self.output.join("packages.lock"), list.as_bytes())?;
@@ -237,6 +279,17 @@ fn one_at_a_time(cache: &Path) -> anyhow::Result<File> {
             .with_context(|| format!("cannot lock {}", path.display()))?;
     }
     Ok(lock)
+}
+
+/// The packages of a definition.
+fn package_names(name: &str, definition: &Definition) -> anyhow::Result<BTreeSet<(Suite, String)>> {
+    let wanted = definition
+        .wanted()
+        .with_context(|| format!("images/{name}/image.yml"))?;
+    Ok(wanted
+        .into_iter()
+        .map(|(suite, name, _)| (suite, name))
+        .collect())
 }
 
 /// Name of the newest kernel's own package: what Debian's metapackage depends on.

@@ -51,9 +51,12 @@ impl Packages {
         package.with_context(|| format!("package {name} of {} was not fetched", suite.name()))
     }
 
-    /// All of them, by suite and name.
-    pub fn iter(&self) -> impl Iterator<Item = &Package> {
-        self.known.values()
+    /// The named ones, by suite and name.
+    pub fn of(&self, names: &BTreeSet<(Suite, String)>) -> anyhow::Result<Vec<&Package>> {
+        names
+            .iter()
+            .map(|(suite, name)| self.get(*suite, name))
+            .collect()
     }
 
     /// The archive of a suite.

@@ -12,35 +12,37 @@ use serde_json::{Value, json};
 const DOCUMENT: &str = "SPDXRef-DOCUMENT";
 const SYSTEM: &str = "SPDXRef-coracle";
 
+/// An image that is not part of the system, and its packages.
+#[derive(Debug)]
+pub struct Optional<'a> {
+    /// Name of the image, without version.
+    pub image: &'a str,
+    /// What is in it.
+    pub packages: Vec<&'a Package>,
+}
+
 /// Writes the document. `uuid` is that of `system.erofs`: the same content gives the same document.
-pub fn render<'a>(
+pub fn render(
     root: &Path,
-    packages: impl Iterator<Item = &'a Package>,
+    system: &[&Package],
+    optional: &[Optional<'_>],
     version: &str,
     uuid: &str,
 ) -> anyhow::Result<Vec<u8>> {
-    let mut entries = vec![json!({
-        "SPDXID": SYSTEM,
-        "name": "coracle",
-        "versionInfo": version,
-        "downloadLocation": "NOASSERTION",
-        "filesAnalyzed": false,
-        "licenseConcluded": "NOASSERTION",
-        "licenseDeclared": "NOASSERTION",
-        "copyrightText": "NOASSERTION",
-    })];
-    entries.extend(packages.map(debian));
-    entries.extend(crates(root)?.iter().map(rust));
-    let contents = entries[1..].iter().map(|entry| {
-        relation(
-            SYSTEM,
-            "CONTAINS",
-            entry["SPDXID"].as_str().unwrap_or_default(),
-        )
-    });
-    let relations: Vec<Value> = std::iter::once(relation(DOCUMENT, "DESCRIBES", SYSTEM))
-        .chain(contents)
-        .collect();
+    let mut contents = Contents::default();
+    let parts: Vec<Value> = system.iter().map(|package| debian(package)).collect();
+    contents.add(SYSTEM, "coracle", version, parts);
+    contents.add_parts(SYSTEM, crates(root)?.iter().map(rust).collect());
+    for Optional { image, packages } in optional {
+        let parts = packages.iter().map(|package| debian(package)).collect();
+        contents.add(
+            &format!("SPDXRef-image-{}", id(image)),
+            image,
+            version,
+            parts,
+        );
+    }
+    let Contents { entries, relations } = contents;
     let document = json!({
         "spdxVersion": "SPDX-2.3",
         "dataLicense": "CC0-1.0",
@@ -54,6 +56,41 @@ pub fn render<'a>(
     let mut text = serde_json::to_vec_pretty(&document)?;
     text.push(b'\n');
     Ok(text)
+}
+
+/// Entries, each once, and who contains whom.
+#[derive(Debug, Default)]
+struct Contents {
+    entries: Vec<Value>,
+    relations: Vec<Value>,
+}
+
+impl Contents {
+    /// Adds something that the document describes, with its parts.
+    fn add(&mut self, id: &str, name: &str, version: &str, parts: Vec<Value>) {
+        self.entries.push(json!({
+            "SPDXID": id,
+            "name": name,
+            "versionInfo": version,
+            "downloadLocation": "NOASSERTION",
+            "filesAnalyzed": false,
+            "licenseConcluded": "NOASSERTION",
+            "licenseDeclared": "NOASSERTION",
+            "copyrightText": "NOASSERTION",
+        }));
+        self.relations.push(relation(DOCUMENT, "DESCRIBES", id));
+        self.add_parts(id, parts);
+    }
+
+    fn add_parts(&mut self, id: &str, parts: Vec<Value>) {
+        for part in parts {
+            let of = part["SPDXID"].as_str().unwrap_or_default();
+            self.relations.push(relation(id, "CONTAINS", of));
+            if !self.entries.contains(&part) {
+                self.entries.push(part);
+            }
+        }
+    }
 }
 
 fn relation(from: &str, kind: &str, to: &str) -> Value {
@@ -226,6 +263,32 @@ fn linked(metadata: &Metadata) -> anyhow::Result<Vec<CargoPackage>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_package_of_several_images_is_listed_once() {
+        let part = |id: &str| json!({ "SPDXID": id });
+        let mut contents = Contents::default();
+        contents.add("system", "coracle", "v1", vec![part("a"), part("b")]);
+        contents.add("optional", "coracle/x", "v1", vec![part("b"), part("c")]);
+        let ids: Vec<_> = contents
+            .entries
+            .iter()
+            .map(|entry| &entry["SPDXID"])
+            .collect();
+        assert_eq!(ids, ["system", "a", "b", "optional", "c"]);
+        let expected = [
+            (DOCUMENT, "DESCRIBES", "system"),
+            ("system", "CONTAINS", "a"),
+            ("system", "CONTAINS", "b"),
+            (DOCUMENT, "DESCRIBES", "optional"),
+            ("optional", "CONTAINS", "b"),
+            ("optional", "CONTAINS", "c"),
+        ];
+        assert_eq!(
+            contents.relations,
+            expected.map(|(from, kind, to)| relation(from, kind, to))
+        );
+    }
 
     #[test]
     fn only_what_is_linked_is_listed() {

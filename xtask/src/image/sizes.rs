@@ -26,6 +26,8 @@ pub struct Part {
 pub struct Sizes {
     /// In the order in which they are shown.
     pub parts: Vec<Part>,
+    /// What no total counts: images that the user may load.
+    pub optional: Vec<Part>,
 }
 
 impl Sizes {
@@ -33,6 +35,16 @@ impl Sizes {
     pub fn add(&mut self, file: &'static str, name: impl Into<String>, raw: u64, packed: u64) {
         self.parts.push(Part {
             file,
+            name: name.into(),
+            raw,
+            packed,
+        });
+    }
+
+    /// Adds an image that is not part of the system.
+    pub fn add_optional(&mut self, name: impl Into<String>, raw: u64, packed: u64) {
+        self.optional.push(Part {
+            file: "optional",
             name: name.into(),
             raw,
             packed,
@@ -51,14 +63,7 @@ impl Sizes {
             "file", "part", "raw MB", "packed MB"
         );
         for part in &self.parts {
-            let _ = writeln!(
-                text,
-                "{:<14} {:<22} {:>10} {:>10}",
-                part.file,
-                part.name,
-                mb(part.raw),
-                mb(part.packed)
-            );
+            text += &part.text();
         }
         for (name, total, limit, goal) in self.totals() {
             let verdict = verdict(total.1, limit, goal);
@@ -70,6 +75,9 @@ impl Sizes {
                 mb(total.1)
             );
         }
+        for part in &self.optional {
+            text += &part.text();
+        }
         text
     }
 
@@ -77,14 +85,7 @@ impl Sizes {
     pub fn markdown(&self) -> String {
         let mut text = String::from("| file | part | raw MB | packed MB |\n|---|---|---:|---:|\n");
         for part in &self.parts {
-            let _ = writeln!(
-                text,
-                "| {} | {} | {} | {} |",
-                part.file,
-                part.name,
-                mb(part.raw),
-                mb(part.packed)
-            );
+            text += &part.markdown();
         }
         for (name, total, limit, goal) in self.totals() {
             let verdict = verdict(total.1, limit, goal);
@@ -94,6 +95,9 @@ impl Sizes {
                 mb(total.0),
                 mb(total.1)
             );
+        }
+        for part in &self.optional {
+            text += &part.markdown();
         }
         text
     }
@@ -107,6 +111,28 @@ impl Sizes {
             };
             (*name, self.total(without), *limit, *goal)
         })
+    }
+}
+
+impl Part {
+    fn text(&self) -> String {
+        format!(
+            "{:<14} {:<22} {:>10} {:>10}\n",
+            self.file,
+            self.name,
+            mb(self.raw),
+            mb(self.packed)
+        )
+    }
+
+    fn markdown(&self) -> String {
+        format!(
+            "| {} | {} | {} | {} |\n",
+            self.file,
+            self.name,
+            mb(self.raw),
+            mb(self.packed)
+        )
     }
 }
 
@@ -128,16 +154,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_docker_layer_is_left_out_of_the_second_total() {
+    fn totals_leave_out_what_they_say_and_optional_images() {
         let mut sizes = Sizes::default();
         sizes.add("vmlinuz", "kernel", 12_200_000, 12_200_000);
         sizes.add("system.erofs", "layer docker", 180_000_000, 95_850_000);
+        sizes.add_optional("docker-compose", 140_000_000, 31_000_000);
         let expected = "\
 file           part                       raw MB  packed MB
 vmlinuz        kernel                       12.2       12.2
 system.erofs   layer docker                180.0       95.8
 total          with Docker                 192.2      108.0  within the limit of 110.0, goal 95.0
 total          without Docker               12.2       12.2  goal of 35.0 reached
+optional       docker-compose              140.0       31.0
 ";
         assert_eq!(sizes.text(), expected);
     }

@@ -1,6 +1,5 @@
 //! The management command.
 
-use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
@@ -103,7 +102,7 @@ pub fn enable_compose(guest: &Guest) -> Result<()> {
     if guest.exec("docker compose version")?.code == 0 {
         return Ok(());
     }
-    let Some(image) = compose_image(&guest.project)? else {
+    let Some(image) = compose_image(&guest.project) else {
         return Err(Skip("the build made no docker-compose image".into()).into());
     };
     guest.vm()?.copy_in(&image, "/home/rancher/compose.tar")?;
@@ -112,19 +111,7 @@ pub fn enable_compose(guest: &Guest) -> Result<()> {
     guest.run("docker compose version").map(drop)
 }
 
-/// The image archive in `dist/`, however it is compressed.
-fn compose_image(project: &Project) -> Result<Option<PathBuf>> {
-    let dist = project.dist("system.erofs")?;
-    let dist = dist.parent().unwrap_or(&dist);
-    let mut found = None;
-    for entry in fs::read_dir(dist)? {
-        let path = entry?.path();
-        let name = path
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned());
-        if name.is_some_and(|name| name.contains("docker-compose") && name.contains(".tar")) {
-            found = Some(path);
-        }
-    }
-    Ok(found)
+/// The image archive that the build made, if it did.
+fn compose_image(project: &Project) -> Option<PathBuf> {
+    project.dist("images/docker-compose.tar").ok()
 }

@@ -10,8 +10,8 @@ use crate::Error;
 /// Bytes that user data may have, unpacked.
 pub(crate) const LIMIT: u64 = 16 << 20;
 
-/// The name under which problems are reported.
-const NAME: &str = "user data";
+/// The name under which problems are reported: NoCloud's name of the file, close enough to the config drive's `user_data`.
+const NAME: &str = "user-data";
 
 /// Decoded user data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,9 +182,9 @@ mod tests {
             ),
             (
                 b"#cloud-config\n- a\n",
-                "user data: is no map of keys; write \"key: value\" lines; nothing of it is used",
+                "user-data: is no map of keys; write \"key: value\" lines; nothing of it is used",
             ),
-            (b"#cloud-config\na: [\nb: 1", "user data:"),
+            (b"#cloud-config\na: [\nb: 1", "user-data:"),
             (
                 b"MIME-Version: 1.0\n",
                 "user data of kind MIME multipart is not supported; use #cloud-config or a #! script",

@@ -42,6 +42,7 @@ pub fn images(
             "id": format!("sha256:{hex}"),
             "config": format!("{hex}.json"),
             "layers": stack.iter().map(|layer| &layer.name).collect::<Vec<_>>(),
+            "size": stack.iter().map(|layer| layer.tree.size()).sum::<u64>(),
         }));
     }
     let mut index = serde_json::to_vec_pretty(&json!({ "images": index }))?;

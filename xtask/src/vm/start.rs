@@ -30,7 +30,7 @@ pub struct Machine {
     #[arg(long, value_name = "FILE")]
     disk: Vec<PathBuf>,
     /// Keep what changes on a disk of this size, made on first use: 4096 (MiB), 4G.
-    #[arg(long, value_name = "SIZE", value_parser = parse_size_mib)]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size_mib, conflicts_with = "iso")]
     state_disk: Option<u64>,
     /// Leave the new state disk empty, for `rancher.state.autoformat`.
     #[arg(long, requires = "state_disk")]

@@ -46,7 +46,7 @@ fn blank_state_disk(builder: VmBuilder) -> Result<VmBuilder> {
 fn blank_state_disk_is_formatted(guest: &mut Guest) -> Result<()> {
     guest.expect("sudo blkid -o value -s LABEL /dev/vda", "RANCHER_STATE")?;
     guest.expect(
-        "stat -f -c %T /var/lib/user-docker /home /opt | sort -u",
+        "stat -f -c %T /var/lib/docker /home /opt | sort -u",
         "ext2/ext3",
     )
 }

@@ -145,8 +145,8 @@ fn runs_in_ram_and_says_so(guest: &mut Guest) -> Result<()> {
         text.contains("LABEL=NONEXISTENT"),
         "nothing on the console names the state device:\n{text}"
     );
-    let kind = guest.run("stat -f -c %T /var/lib/user-docker")?;
-    ensure!(kind == "tmpfs", "/var/lib/user-docker is on {kind}");
+    let kind = guest.run("stat -f -c %T /var/lib/docker")?;
+    ensure!(kind == "tmpfs", "/var/lib/docker is on {kind}");
     Ok(())
 }
 

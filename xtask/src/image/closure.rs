@@ -156,10 +156,10 @@ fn elf_needs(content: &[u8]) -> anyhow::Result<Needs> {
         let Some(entries) = segment.dynamic(endian, content)? else {
             continue;
         };
-        let number = |tag: u32| {
+        let number = |tag: elf::DynamicTag| {
             entries
                 .iter()
-                .find(|entry| entry.tag32(endian) == Some(tag))
+                .find(|entry| entry.tag(endian) == tag)
                 .map(|entry| entry.d_val(endian))
         };
         let Some(strings) = number(elf::DT_STRTAB) else {
@@ -172,9 +172,9 @@ fn elf_needs(content: &[u8]) -> anyhow::Result<Needs> {
             Some(String::from_utf8_lossy(bytes.split(|byte| *byte == 0).next()?).into_owned())
         };
         for entry in entries {
-            match entry.tag32(endian) {
-                Some(elf::DT_NEEDED) => needs.libraries.extend(string(entry.d_val(endian))),
-                Some(elf::DT_RUNPATH | elf::DT_RPATH) => {
+            match entry.tag(endian) {
+                elf::DT_NEEDED => needs.libraries.extend(string(entry.d_val(endian))),
+                elf::DT_RUNPATH | elf::DT_RPATH => {
                     let dirs = string(entry.d_val(endian)).unwrap_or_default();
                     needs.run_path.extend(dirs.split(':').map(str::to_owned));
                 }

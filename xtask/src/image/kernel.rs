@@ -11,9 +11,10 @@ use serde::Deserialize;
 
 use super::definition;
 use super::digest::Digest;
+use super::module;
 use super::tree::{Entry, Kind, Tree};
 
-const FORMAT: &str = "5";
+const FORMAT: &str = "6";
 
 /// What the package says about built-in modules and the order of aliases.
 const DEPMOD_READS: &[&str] = &[
@@ -204,21 +205,22 @@ impl Source<'_> {
     ) -> anyhow::Result<()> {
         let prefix = self.module_dir();
         let mut tree = Tree::default();
-        for module in modules {
+        for source in modules {
             let packed = self
                 .tree
-                .content(&format!("{prefix}/{module}"))
-                .with_context(|| format!("no module {module}"))?;
-            let path = module.strip_suffix(".xz").unwrap_or(module);
+                .content(&format!("{prefix}/{source}"))
+                .with_context(|| format!("no module {source}"))?;
+            let path = source.strip_suffix(".xz").unwrap_or(source);
             let mut content = Vec::new();
-            if path == module {
+            if path == source {
                 content.extend_from_slice(packed);
             } else {
                 lzma_rust2::XzReader::new(&packed[..], true)
                     .read_to_end(&mut content)
-                    .with_context(|| module.clone())?;
+                    .with_context(|| source.clone())?;
             }
-            tree.insert(&format!("{prefix}/{path}"), Entry::file(content, 0o644));
+            let small = module::shrink(&content).with_context(|| source.clone())?;
+            tree.insert(&format!("{prefix}/{path}"), Entry::file(small, 0o644));
         }
         let stage = self.work.join(name);
         self.unpack(&tree, &stage)?;

@@ -18,6 +18,7 @@ mod iso;
 mod kernel;
 mod layer;
 mod lock;
+mod module;
 mod packages;
 mod sbom;
 mod sizes;

@@ -18,6 +18,7 @@ mod modules;
 mod mounts;
 mod phase;
 mod power;
+mod prefetch;
 mod recovery;
 mod shutdown;
 mod state;

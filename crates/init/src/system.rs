@@ -16,8 +16,8 @@ use crate::state::{self, Wish};
 use crate::system_docker::SystemDocker;
 use crate::urgency::Urgency;
 use crate::{
-    Error, control_groups, early, host_files, kernel_parameters, layout, logging, recovery,
-    shutdown, user_data,
+    Error, control_groups, early, host_files, kernel_parameters, layout, logging, prefetch,
+    recovery, shutdown, user_data,
 };
 
 /// After this long the console says what is being waited for.
@@ -136,6 +136,7 @@ pub fn system() -> ExitCode {
         );
         return ExitCode::FAILURE;
     }
+    prefetch::start(Path::new("/usr"));
     let mut system = System {
         consoles: Arc::new(Consoles::open()),
         loaded: Loaded::default(),

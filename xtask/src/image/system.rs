@@ -30,9 +30,11 @@ pub fn top(images: &Path, binary: &Arc<[u8]>, version: &str) -> anyhow::Result<T
     for role in ROLES {
         tree.insert(&format!("bin/{role}"), Entry::symlink("coracle"));
     }
-    let config = images.join("os-config.yml");
-    let config = std::fs::read_to_string(&config)
-        .with_context(|| format!("cannot read {}", config.display()))?;
+    tree.insert(
+        "lib/coracle/prefetch",
+        Entry::file(read(&images.join("prefetch"))?.into_bytes(), 0o644),
+    );
+    let config = read(&images.join("os-config.yml"))?;
     tree.insert(
         "share/ros/os-config.yml",
         Entry::file(config.replace("@VERSION@", version).into_bytes(), 0o644),
@@ -48,6 +50,10 @@ pub fn top(images: &Path, binary: &Arc<[u8]>, version: &str) -> anyhow::Result<T
     );
     tree.insert_missing("share/ros/services", Entry::directory(0o755));
     Ok(tree)
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// os-release(5).

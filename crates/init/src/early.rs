@@ -16,7 +16,7 @@ use crate::modules::{Index, Loader, Options};
 use crate::mounts::{KERNEL, mount_all};
 use crate::phase::{Booting, OnFailure, Phase, record, run};
 use crate::urgency::Urgency;
-use crate::{kernel_parameters, prefetch, recovery, switch_root, system_image};
+use crate::{kernel_parameters, recovery, switch_root, system_image};
 
 /// What happens in the initrd.
 pub(crate) const PHASES: &[Phase<Early>] = &[
@@ -145,10 +145,7 @@ fn system_image(early: &mut Early) -> Result<(), Error> {
         .ok_or(Error::OutOfOrder { needs: "drivers" })?;
     switch_root::prepare()?;
     let target = Path::new(switch_root::NEW_ROOT).join("usr");
-    system_image::mount_system(devices, &early.consoles, &target)?;
-    // Ends with the exec, and goes on after it.
-    prefetch::start(&target);
-    Ok(())
+    system_image::mount_system(devices, &early.consoles, &target)
 }
 
 fn check_system(_: &mut Early) -> Result<(), Error> {

@@ -22,10 +22,9 @@ use crate::consoles::{Consoles, terminals};
 use crate::power::PowerAction;
 
 /// Where busybox may be: in the initrd, or in the system image.
-const BUSYBOX: [&str; 4] = [
+const BUSYBOX: [&str; 3] = [
     "/bin/busybox",
     "/usr/bin/busybox",
-    "/usr/lib/coracle/busybox",
     "/usr/lib/coracle/layers/base/usr/bin/busybox",
 ];
 

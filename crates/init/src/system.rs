@@ -136,7 +136,6 @@ pub fn system() -> ExitCode {
         );
         return ExitCode::FAILURE;
     }
-    prefetch::start(Path::new("/usr"));
     let mut system = System {
         consoles: Arc::new(Consoles::open()),
         loaded: Loaded::default(),
@@ -241,6 +240,7 @@ fn system_docker(system: &mut System) -> Result<(), Error> {
     // Every container's root is an overlay. Built in, or not needed: the first container tells.
     let _ = system.devices()?.loader().load("overlay");
     system.docker = Some(SystemDocker::start()?);
+    prefetch::start(Path::new("/usr"));
     let devices = system.devices()?;
     devices.ask(Urgency::Network, DOCKER_MODULES);
     devices.allow(Urgency::Rest);
@@ -249,9 +249,15 @@ fn system_docker(system: &mut System) -> Result<(), Error> {
 
 fn fetch_user_data(system: &mut System) -> Result<(), Error> {
     let devices = system.devices()?;
-    devices.settle(Urgency::Usb, SETTLE);
     let names = &system.loaded.config.rancher.cloud_init.datasources;
-    if user_data::fetch(names, &disks::scan(), devices.loader(), &system.consoles)? {
+    let sources = user_data::sources(names, &system.consoles);
+    let fetch = || user_data::fetch(&sources, &disks::scan(), devices.loader(), &system.consoles);
+    // Most machines that have such a volume have it on a disk that is there by now.
+    let found = fetch()? || {
+        devices.settle(Urgency::Usb, SETTLE);
+        fetch()?
+    };
+    if found {
         system.loaded = load(Path::new("/"));
     }
     Ok(())

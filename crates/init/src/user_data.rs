@@ -16,17 +16,8 @@ use crate::mounts::mount_at;
 /// Where the volume is mounted while it is read.
 const VOLUME: &str = "/run/coracle/user-data";
 
-/// Reads the first volume of the configured datasources that is there and keeps what it says; false when there is none. Then what an
-/// earlier boot kept stays (A5-015).
-///
-/// # Errors
-/// When a volume is there but cannot be mounted, or the result cannot be kept. What is wrong inside it is said on the consoles.
-pub fn fetch(
-    names: &[String],
-    disks: &[Disk],
-    loader: &Loader,
-    consoles: &Consoles,
-) -> Result<bool, Error> {
+/// The datasources that can be read, of those that are configured. The others are named on the consoles.
+pub fn sources(names: &[String], consoles: &Consoles) -> Vec<Source> {
     let (sources, unknown) = parse_list(names);
     if !unknown.is_empty() {
         consoles.say(&format!(
@@ -34,7 +25,21 @@ pub fn fetch(
             unknown.join(", ")
         ));
     }
-    for source in sources {
+    sources
+}
+
+/// Reads the first volume of these datasources that is there and keeps what it says; false when there is none. Then what an
+/// earlier boot kept stays (A5-015).
+///
+/// # Errors
+/// When a volume is there but cannot be mounted, or the result cannot be kept. What is wrong inside it is said on the consoles.
+pub fn fetch(
+    sources: &[Source],
+    disks: &[Disk],
+    loader: &Loader,
+    consoles: &Consoles,
+) -> Result<bool, Error> {
+    for &source in sources {
         let volume = disks.iter().find_map(|disk| {
             let filesystem = disk.filesystem.as_ref()?;
             // ISO 9660 and FAT write labels in capitals.

@@ -9,6 +9,8 @@ use coracle_toolbox::Suite;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use serde::Deserialize;
 
+use super::stand_in::Answers;
+
 /// `images/defaults.yml`: rules for all layers.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -55,6 +57,9 @@ pub struct Definition {
     /// Files to have elsewhere: path → new path. Comes right after unpacking.
     #[serde(default, rename = "move")]
     pub moves: BTreeMap<String, String>,
+    /// Libraries of the packages to replace by stand-ins: path → what its functions return.
+    #[serde(default)]
+    pub stand_ins: BTreeMap<String, Answers>,
     /// Where to write os-release(5).
     pub os_release: Option<String>,
     /// A busybox binary; a link is made for each applet of it that no package provides.

@@ -89,7 +89,7 @@ fn corrections(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 /// The compiler's version: another one gives another program.
-fn compiler() -> anyhow::Result<Vec<u8>> {
+pub fn compiler() -> anyhow::Result<Vec<u8>> {
     let output = Command::new("gcc").arg("--version").output();
     Ok(output
         .context("cannot run gcc; install build-essential")?

@@ -15,7 +15,9 @@ use coracle_toolbox::Package;
 use super::closure::{self, Stack};
 use super::definition::{self, Defaults, Definition};
 use super::digest::Digest;
+use super::iptables;
 use super::packages::Packages;
+use super::stand_in;
 use super::system;
 use super::tree::{Entry, Kind, Tree};
 
@@ -124,6 +126,9 @@ impl Workshop<'_> {
         if let (Some(_), Some((key, _))) = (&definition.iptables, self.iptables) {
             digest.field(key);
         }
+        if !definition.stand_ins.is_empty() {
+            digest.field(iptables::compiler()?);
+        }
         Ok(digest.hex())
     }
 
@@ -167,6 +172,10 @@ impl Workshop<'_> {
                 .remove(from)
                 .with_context(|| format!("move: the packages have no {from}"))?;
             tree.insert(to, entry);
+        }
+        for (path, answers) in &definition.stand_ins {
+            stand_in::replace(&mut tree, path, answers)
+                .with_context(|| format!("stand_ins: {path}"))?;
         }
         tree.prune_empty(|path| path.starts_with("usr/"));
         tree.overlay("", files);

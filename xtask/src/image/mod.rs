@@ -22,6 +22,7 @@ mod module;
 mod packages;
 mod sbom;
 mod sizes;
+mod stand_in;
 mod system;
 #[cfg(test)]
 mod tests;

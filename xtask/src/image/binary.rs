@@ -1,13 +1,52 @@
-//! The shipped binary: static, built by cargo, independent of where the checkout is.
+//! The shipped binaries, `coracle` and the initrd's part of it: static, built by cargo, independent of where the checkout is.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// Builds `coracle` and returns its path.
+/// The initrd's program, beside `coracle`.
+const EARLY: &str = "coracle-early";
+
+/// The binaries' contents.
+#[derive(Debug)]
+pub struct Binaries {
+    /// For `system.erofs`.
+    pub coracle: Arc<[u8]>,
+    /// For the initrd.
+    pub early: Arc<[u8]>,
+}
+
+impl Binaries {
+    /// Reads `coracle` and what lies beside it.
+    pub fn read(coracle: &Path) -> anyhow::Result<Self> {
+        let read = |path: &Path| {
+            fs::read(path)
+                .map(Arc::from)
+                .with_context(|| format!("cannot read {}", path.display()))
+        };
+        let early = coracle.with_file_name(EARLY);
+        let early = if early.exists() {
+            &early
+        } else {
+            eprintln!(
+                "there is no {}: the initrd gets all of coracle",
+                early.display()
+            );
+            coracle
+        };
+        Ok(Self {
+            coracle: read(coracle)?,
+            early: read(early)?,
+        })
+    }
+}
+
+/// Builds both and returns the path of `coracle`.
 pub fn build(root: &Path) -> anyhow::Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
@@ -29,8 +68,12 @@ pub fn build(root: &Path) -> anyhow::Result<PathBuf> {
             "--release",
             "--package",
             "coracle",
+            "--package",
+            "coracle-init",
             "--bin",
             "coracle",
+            "--bin",
+            EARLY,
             "--target",
             TARGET,
         ])

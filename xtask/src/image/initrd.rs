@@ -1,4 +1,4 @@
-//! The initrd: our binary as `/init`, the modules to find the root image, and a static busybox for the recovery shell.
+//! The initrd: `coracle-early` as `/init`, the modules to find the root image, and a static busybox for the recovery shell.
 
 use std::sync::Arc;
 

@@ -32,12 +32,12 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
 use coracle_toolbox::{Archive, Suite, Toolbox};
 
+use self::binary::Binaries;
 use self::definition::{Defaults, Definition};
 use self::erofs::{Packing, Part};
 use self::iso::Iso;
@@ -59,7 +59,7 @@ pub struct Image {
     /// Compress less: builds in seconds, for development.
     #[arg(long)]
     quick: bool,
-    /// Use this static binary instead of building one.
+    /// Use this static binary, and coracle-early beside it, instead of building them.
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
     /// Where the results go.
@@ -81,9 +81,7 @@ impl Image {
             Some(path) => path.clone(),
             None => binary::build(&root)?,
         };
-        let binary: Arc<[u8]> = fs::read(&binary)
-            .with_context(|| format!("cannot read {}", binary.display()))?
-            .into();
+        let binaries = Binaries::read(&binary)?;
         let toolbox = Toolbox::open(&cache)?;
         let _lock = one_at_a_time(&cache)?;
 
@@ -134,7 +132,7 @@ impl Image {
             layers.push(layer);
         }
 
-        let mut top = system::top(&images, &binary, version)?;
+        let mut top = system::top(&images, &binaries.coracle, version)?;
         let definitions: Vec<(Definition, usize)> = definitions
             .into_iter()
             .enumerate()
@@ -177,7 +175,7 @@ impl Image {
             .find_map(|layer| layer.tree.content("usr/bin/busybox"));
         let busybox =
             busybox.context("no layer has usr/bin/busybox, which the initrd needs too")?;
-        let initrd = initrd::tree(&binary, busybox, &kernel, &uuid)?;
+        let initrd = initrd::tree(&binaries.early, busybox, &kernel, &uuid)?;
         write(&self.output.join("initrd"), &initrd::pack(&initrd)?)?;
         write(&self.output.join("vmlinuz"), &kernel.vmlinuz)?;
         let iso = Iso {

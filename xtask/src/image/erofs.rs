@@ -23,21 +23,27 @@ pub const LABEL: &str = "CORACLE";
 /// How many cached steps are kept.
 const KEPT: usize = 24;
 
-/// How files are packed.
+/// How files are packed: mkfs.erofs's options.
 #[derive(Debug, Clone, Copy)]
 pub struct Packing {
-    /// mkfs.erofs's options.
-    pub options: &'static [&'static str],
+    /// For what every boot reads.
+    hot: &'static [&'static str],
+    /// For what few machines read: smaller, and ten times as much work to unpack.
+    cold: &'static [&'static str],
 }
 
 impl Packing {
     /// Small, for releases: minutes when a layer changed.
+    /// Each kind names both algorithms, the one it uses first: mkfs.erofs can add only what the first step announced. The sizes of
+    /// clusters are the same because LZMA's dictionary, which is announced too, follows from it.
     pub const SMALL: Self = Self {
-        options: &["-zzstd,level=9", "-C131072", "-Eztailpacking"],
+        hot: &["-zzstd,level=9:lzma,level=9", "-C262144", "-Eztailpacking"],
+        cold: &["-zlzma,level=9:zstd,level=9", "-C262144", "-Eztailpacking"],
     };
     /// Quick, for development: seconds.
     pub const QUICK: Self = Self {
-        options: &["-zlz4", "-C65536"],
+        hot: &["-zlz4", "-C65536"],
+        cold: &["-zlz4", "-C65536"],
     };
 }
 
@@ -58,6 +64,8 @@ pub struct Part<'a> {
     pub name: String,
     /// Hash of its content.
     pub key: String,
+    /// Whether few machines read it.
+    pub cold: bool,
     /// Its files; only asked for when the step is not cached.
     pub tree: Box<dyn Fn() -> Tree + 'a>,
 }
@@ -79,7 +87,7 @@ impl Maker<'_> {
         let (last, cached) = parts.split_last().context("a file system without parts")?;
         let size = |path: &Path| fs::metadata(path).map_or(0, |meta| meta.len());
         let mut hash = Digest::default();
-        for option in self.packing.options {
+        for option in self.packing.hot.iter().chain(self.packing.cold) {
             hash.field(option);
         }
         let mut before: Option<PathBuf> = None;
@@ -129,6 +137,12 @@ impl Maker<'_> {
         } else if image.exists() {
             fs::remove_file(&image)?;
         }
+        let packing = if part.cold {
+            self.packing.cold
+        } else {
+            self.packing.hot
+        };
+        options.extend(packing);
         self.mkfs(&options, &image, &tree)?;
         bar.finish_and_clear();
         fs::rename(&image, to).with_context(|| format!("cannot move {}", image.display()))
@@ -144,7 +158,6 @@ impl Maker<'_> {
         let output = self
             .toolbox
             .command("mkfs.erofs")?
-            .args(self.packing.options)
             .args(["--quiet", "--tar=f"])
             .arg(format!("-T{SOURCE_DATE_EPOCH}"))
             .args(options)

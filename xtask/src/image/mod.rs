@@ -148,22 +148,33 @@ impl Image {
                 Packing::SMALL
             },
         };
-        let mut parts = vec![Part {
-            name: "modules".into(),
-            key: kernel.key.clone(),
-            tree: Box::new(|| system::modules(&kernel)),
-        }];
+        let mut parts = vec![
+            Part {
+                name: "drivers".into(),
+                key: format!("drivers {}", kernel.key),
+                cold: true,
+                tree: Box::new(|| system::drivers(&kernel)),
+            },
+            Part {
+                name: "other modules".into(),
+                key: format!("modules {}", kernel.key),
+                cold: false,
+                tree: Box::new(|| system::modules(&kernel)),
+            },
+        ];
         // The largest take longest and change least.
         let mut by_size: Vec<&Layer> = layers.iter().collect();
         by_size.sort_by_key(|layer| Reverse(layer.tree.size()));
         parts.extend(by_size.into_iter().map(|layer| Part {
             name: format!("layer {}", layer.name),
             key: format!("{} {}", layer.name, layer.key),
+            cold: false,
             tree: Box::new(|| bundle::layer(layer)),
         }));
         parts.push(Part {
             name: "coracle".into(),
             key: top.digest()?,
+            cold: false,
             tree: Box::new(|| top.clone()),
         });
         let system = self.output.join("system.erofs");

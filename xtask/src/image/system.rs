@@ -11,11 +11,20 @@ use super::tree::{Entry, Tree};
 /// Names under which PID 1's own mount namespace has our binary (ARCHITECTURE.md, "Roles of the one binary").
 const ROLES: &[&str] = &["halt", "init", "poweroff", "reboot", "ros", "shutdown"];
 
-/// The kernel's modules.
+/// Drivers of devices, of which one machine needs few.
+pub fn drivers(kernel: &Kernel) -> Tree {
+    modules_where(kernel, |path| path.contains("/kernel/drivers/"))
+}
+
+/// The kernel's other modules, and the indices.
 pub fn modules(kernel: &Kernel) -> Tree {
+    modules_where(kernel, |path| !path.contains("/kernel/drivers/"))
+}
+
+fn modules_where(kernel: &Kernel, wanted: fn(&str) -> bool) -> Tree {
     let mut tree = Tree::default();
     for (path, entry) in kernel.system.iter() {
-        if let Some(path) = path.strip_prefix("usr/") {
+        if let Some(path) = path.strip_prefix("usr/").filter(|path| wanted(path)) {
             tree.insert(path, entry.clone());
         }
     }

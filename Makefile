@@ -1,7 +1,7 @@
 # Each target is one `cargo xtask` command; `setup` installs what they need on a fresh Debian or Ubuntu machine that has Rust.
 
 BUILD_PACKAGES := bison ca-certificates debian-archive-keyring flex gcc libc6-dev libseccomp-dev make openssh-client pkg-config xz-utils
-TEST_PACKAGES := busybox-static dnsmasq-base
+TEST_PACKAGES := busybox-static dnsmasq-base iproute2 util-linux
 BENCH_PACKAGES := mmdebstrap
 # What `make run` boots: a disk that keeps everything, and a port for the first web server.
 VM_OPTIONS ?= --state-disk 4G --port 8080:8080

@@ -18,7 +18,6 @@ mod modules;
 mod mounts;
 mod phase;
 mod power;
-mod prefetch;
 mod recovery;
 mod shutdown;
 mod state;

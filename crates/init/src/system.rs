@@ -16,8 +16,8 @@ use crate::state::{self, Wish};
 use crate::system_docker::SystemDocker;
 use crate::urgency::Urgency;
 use crate::{
-    Error, control_groups, early, host_files, kernel_parameters, layout, logging, prefetch,
-    recovery, shutdown, user_data,
+    Error, control_groups, early, host_files, kernel_parameters, layout, logging, recovery,
+    shutdown, user_data,
 };
 
 /// After this long the console says what is being waited for.
@@ -240,7 +240,6 @@ fn system_docker(system: &mut System) -> Result<(), Error> {
     // Every container's root is an overlay. Built in, or not needed: the first container tells.
     let _ = system.devices()?.loader().load("overlay");
     system.docker = Some(SystemDocker::start()?);
-    prefetch::start(Path::new("/usr"));
     let devices = system.devices()?;
     devices.ask(Urgency::Network, DOCKER_MODULES);
     devices.allow(Urgency::Rest);

@@ -27,6 +27,7 @@ mod system;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod twice;
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -62,6 +63,9 @@ pub struct Image {
     /// Use this static binary, and coracle-early beside it, instead of building them.
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
+    /// Build once more without anything kept from earlier builds but downloads, and compare: both must be identical.
+    #[arg(long)]
+    twice: bool,
     /// Where the results go.
     #[arg(long, value_name = "DIR", default_value_os_t = workspace::dist())]
     output: PathBuf,
@@ -69,7 +73,26 @@ pub struct Image {
 
 impl Image {
     /// Builds the image.
-    pub fn run(self) -> anyhow::Result<()> {
+    pub fn run(mut self) -> anyhow::Result<()> {
+        let cache = workspace::cache();
+        self.build(&cache)?;
+        if !self.twice {
+            return Ok(());
+        }
+        let again = tempfile::Builder::new()
+            .prefix("again-")
+            .tempdir_in(&cache)
+            .context("cannot create a directory for the second build")?;
+        let first = std::mem::replace(&mut self.output, again.path().join("dist"));
+        self.build(again.path())?;
+        twice::compare(&first, &self.output).inspect_err(|_| {
+            // To be looked at.
+            let _ = again.keep();
+        })
+    }
+
+    /// Builds it with what `kept` has of earlier builds; downloads are always taken from the checkout's cache.
+    fn build(&self, kept: &Path) -> anyhow::Result<()> {
         let root = workspace::root();
         let images = root.join("images");
         let cache = workspace::cache();
@@ -108,12 +131,12 @@ impl Image {
         let packages = Packages::fetch(&cache, self.refresh, &wanted)?;
 
         let package = packages.get(Suite::Trixie, &kernel_package)?;
-        let kernel = Kernel::build(&images, &cache.join("kernel"), &toolbox, package, || {
+        let kernel = Kernel::build(&images, &kept.join("kernel"), &toolbox, package, || {
             packages.tree(package)
         })?;
 
-        let iptables = iptables::build(&images, &cache.join("iptables"), &packages)?;
-        let layer_cache = cache.join("layers");
+        let iptables = iptables::build(&images, &kept.join("iptables"), &packages)?;
+        let layer_cache = kept.join("layers");
         let workshop = Workshop {
             images: &images,
             cache: &layer_cache,
@@ -141,7 +164,7 @@ impl Image {
         top.overlay("", bundle::images(&definitions, &layers, version)?);
         let maker = erofs::Maker {
             toolbox: &toolbox,
-            cache: &cache.join("erofs"),
+            cache: &kept.join("erofs"),
             packing: if self.quick {
                 Packing::QUICK
             } else {
@@ -235,7 +258,7 @@ impl Image {
                 stack: bundle::stack(definition, &layers, &layer),
                 version,
             };
-            let packed = self.write_optional(&image, &cache.join("archives"))?;
+            let packed = self.write_optional(&image, &kept.join("archives"))?;
             sizes.add_optional(name, image.size(), packed);
         }
         write(&self.output.join("sizes.txt"), sizes.text().as_bytes())?;

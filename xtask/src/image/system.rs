@@ -39,10 +39,6 @@ pub fn top(images: &Path, binary: &Arc<[u8]>, version: &str) -> anyhow::Result<T
     for role in ROLES {
         tree.insert(&format!("bin/{role}"), Entry::symlink("coracle"));
     }
-    tree.insert(
-        "lib/coracle/prefetch",
-        Entry::file(read(&images.join("prefetch"))?.into_bytes(), 0o644),
-    );
     let config = read(&images.join("os-config.yml"))?;
     tree.insert(
         "share/ros/os-config.yml",

@@ -24,7 +24,10 @@ pub fn two_service_file(guest: &mut Guest) -> Result<()> {
         .write_file("/home/rancher/app/compose.yml", FILE.into())?;
     let result = guest
         .run("cd /home/rancher/app && docker compose up -d --pull never")
-        .and_then(|_| guest.run("cd /home/rancher/app && docker compose wait client"))
+        // compose's own wait knows running containers only, and this one may have ended.
+        .and_then(|_| {
+            guest.run("cd /home/rancher/app && docker wait $(docker compose ps -aq client)")
+        })
         .and_then(|_| {
             guest.expect(
                 "cd /home/rancher/app && docker compose logs --no-log-prefix client",

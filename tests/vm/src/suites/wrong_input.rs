@@ -155,11 +155,8 @@ fn says_which_file_and_line_and_boots(guest: &mut Guest) -> Result<()> {
     // No key came with that volume, so this is seen on the console that logs in by itself.
     serial.wait_for("rancher@", BOOT_LIMIT)?;
     let text = serial.text();
-    let message = text
-        .lines()
-        .find(|line| line.contains("user-data") || line.contains("user_data"));
     ensure!(
-        message.is_some_and(|line| line.contains("line 2") || line.contains(":2")),
+        text.lines().any(|line| line.contains("user-data:2: ")),
         "no message names the file and the line:\n{text}"
     );
     let output = serial.run("sudo system-docker ps --format '{{.Names}}'", BOOT_LIMIT)?;

@@ -120,23 +120,17 @@ impl Serial {
             received.commands += 1;
             received.commands
         };
-        // The shell echoes what is typed: the markers are put together by printf, so that the echo does not match them.
+        // The shell echoes what is typed: the markers are put together by printf, so that the echo does not match them. All of it
+        // is one line, because a command may read what is typed after it (sudo does).
         self.send(&format!(
-            "printf '%s-%d\\n' BEGIN {number}; {command}\nprintf '\\n%s-%d-%d-\\n' END {number} $?\n"
+            "printf '%s-%d\\n' BEGIN {number}; {command}; printf '\\n%s-%d-%d-\\n' END {number} $?\n"
         ))?;
         self.wait_for(&format!("BEGIN-{number}\r\n"), limit)?;
         let body = self.wait_for(&format!("\r\nEND-{number}-"), limit)?.before;
         let code = self.wait_for("-\r\n", limit)?.before;
-        // The prompt and the echo of the second line follow the output.
-        let stdout = match body.rsplit_once("printf '\\n%s") {
-            Some((output, _)) => output
-                .rsplit_once('\n')
-                .map_or("", |(output, _prompt)| output),
-            None => &body,
-        };
         Ok(Output {
             code: code.trim().parse().unwrap_or(-1),
-            stdout: stdout.to_owned(),
+            stdout: body.strip_suffix('\n').unwrap_or(&body).to_owned(),
             stderr: String::new(),
         })
     }
@@ -274,7 +268,7 @@ mod tests {
     #[test]
     fn runs_a_command_in_an_echoing_shell() {
         let (serial, mut guest) = console();
-        let answer = "printf '%s-%d\\n' BEGIN 1; ls /x\r\nprintf '\\n%s-%d-%d-\\n' END 1 $?\r\nBEGIN-1\r\nls: no /x\r\nrancher$ printf '\\n%s-%d-%d-\\n' END 1 $?\r\n\r\nEND-1-2-\r\n";
+        let answer = "printf '%s-%d\\n' BEGIN 1; ls /x; printf '\\n%s-%d-%d-\\n' END 1 $?\r\nBEGIN-1\r\nls: no /x\r\n\r\nEND-1-2-\r\nrancher$ ";
         guest.write_all(answer.as_bytes()).unwrap();
         let output = serial.run("ls /x", LIMIT).unwrap();
         assert_eq!(

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
@@ -17,6 +18,22 @@ use crate::error::{Error, Result};
 
 /// What a client sends.
 pub type RequestBody = UnsyncBoxBody<Bytes, io::Error>;
+/// A body that nobody has asked for yet, shared by the handler of a request and the one who answers it.
+#[derive(Clone)]
+pub struct Unread(Arc<Mutex<Option<RequestBody>>>);
+
+impl Unread {
+    /// A body that has just arrived.
+    pub fn new(body: RequestBody) -> Self {
+        Self(Arc::new(Mutex::new(Some(body))))
+    }
+
+    /// Takes it; once.
+    pub fn take(&self) -> Option<RequestBody> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
 /// What it gets. An error cuts the connection, so that the client does not take a part for the whole.
 pub type ResponseBody = UnsyncBoxBody<Bytes, io::Error>;
 

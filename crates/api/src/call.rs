@@ -9,7 +9,7 @@ use hyper::header::CONTENT_TYPE;
 use serde::de::DeserializeOwned;
 
 use crate::answer::JSON;
-use crate::body::{self, JSON_LIMIT, RequestBody};
+use crate::body::{self, JSON_LIMIT, RequestBody, Unread};
 use crate::error::{Error, Result};
 use crate::query::Query;
 use crate::version::ApiVersion;
@@ -27,7 +27,7 @@ pub struct Call {
     /// The headers.
     pub headers: HeaderMap,
     /// The body.
-    pub body: RequestBody,
+    pub body: Unread,
 }
 
 impl Call {
@@ -38,10 +38,11 @@ impl Call {
 
     /// Takes the body, leaving none.
     pub fn take_body(&mut self) -> RequestBody {
-        let none = http_body_util::Empty::new()
-            .map_err(|never| match never {})
-            .boxed_unsync();
-        std::mem::replace(&mut self.body, none)
+        self.body.take().unwrap_or_else(|| {
+            http_body_util::Empty::new()
+                .map_err(|never| match never {})
+                .boxed_unsync()
+        })
     }
 
     /// Reads a JSON body; an empty one gives the default.

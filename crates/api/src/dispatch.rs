@@ -10,7 +10,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, StatusCode, Uri};
 
 use crate::answer::{Answer, refusal};
-use crate::body::RequestBody;
+use crate::body::{self, RequestBody, Unread};
 use crate::call::Call;
 use crate::error::{Error, Result};
 use crate::query::Query;
@@ -65,7 +65,16 @@ impl Incoming {
 /// Answers a request. Errors and panics become answers too.
 pub async fn answer(engine: Arc<Engine>, request: Incoming) -> Answer {
     let line = format!("{} {}", request.method, request.uri);
-    let outcome = AssertUnwindSafe(call(engine, request)).catch_unwind().await;
+    let body = Unread::new(request.body);
+    let outcome = AssertUnwindSafe(call(
+        engine,
+        request.method,
+        request.uri,
+        request.headers,
+        body.clone(),
+    ))
+    .catch_unwind()
+    .await;
     let answer = outcome.unwrap_or_else(|_| {
         Err(Error::Internal(
             "a panic in the API; see the engine's log".into(),
@@ -74,6 +83,10 @@ pub async fn answer(engine: Arc<Engine>, request: Incoming) -> Answer {
     let answer = match answer {
         Ok(answer) => answer,
         Err(error) => {
+            // A client that cannot get rid of its body does not read the answer.
+            if let Some(body) = body.take() {
+                body::discard(body).await;
+            }
             if error.status() == StatusCode::INTERNAL_SERVER_ERROR {
                 tracing::warn!("{line}: {error}");
             } else {
@@ -85,13 +98,13 @@ pub async fn answer(engine: Arc<Engine>, request: Incoming) -> Answer {
     with_headers(answer)
 }
 
-async fn call(engine: Arc<Engine>, request: Incoming) -> Result<Answer> {
-    let Incoming {
-        method,
-        uri,
-        headers,
-        body,
-    } = request;
+async fn call(
+    engine: Arc<Engine>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Unread,
+) -> Result<Answer> {
     let (version, path) = version::split(uri.path());
     let version = version.map_or(Ok(ApiVersion::NEWEST), ApiVersion::negotiate)?;
     let (route, params) = route::find(ROUTES, &method, path).ok_or_else(Error::no_page)?;

@@ -94,6 +94,7 @@ async fn the_api_speaks_http_as_docker_does() {
     ping_tells_what_clients_negotiate_with(&host).await;
     answers_are_dockers(&host).await;
     bodies_are_json_of_sensible_size(&host).await;
+    a_refused_request_may_send_its_body(&host).await;
     connections_are_kept_and_pipelines_answered_in_order(&host).await;
     attaching_needs_a_connection_of_its_own(&host).await;
     only_root_is_served(&host).await;
@@ -266,6 +267,20 @@ async fn bodies_are_json_of_sensible_size(host: &Host) {
             .await
             .starts_with("HTTP/1.1 400 Bad Request\r\n")
     );
+}
+
+/// One that is larger than what fits into the socket, so that a server that does not read it would break the connection.
+async fn a_refused_request_may_send_its_body(host: &Host) {
+    let body = " ".repeat(2 << 20);
+    for (line, status) in [
+        ("POST /networks/create", "501 Not Implemented"),
+        ("POST /build", "501 Not Implemented"),
+        ("POST /nowhere", "404 Not Found"),
+        ("POST /v1.1/containers/create", "400 Bad Request"),
+    ] {
+        let answer = host.talk(request(line, "", &body)).await;
+        assert_eq!(outline(&answer).0, status, "{line}");
+    }
 }
 
 async fn connections_are_kept_and_pipelines_answered_in_order(host: &Host) {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use coracle_config::{Loaded, load};
@@ -67,7 +68,7 @@ pub(crate) const PHASES: &[Phase<System>] = &[
         name: "control-groups",
         does: "hand control groups down",
         on_failure: OnFailure::Recovery,
-        run: |_| control_groups::set_up(),
+        run: hand_down_control_groups,
     },
     Phase {
         name: "system-docker",
@@ -114,6 +115,8 @@ pub(crate) struct System {
     pub(crate) loaded: Loaded,
     devices: Option<Devices>,
     disks: Vec<Disk>,
+    /// What became of the control groups: the kernel makes who sets them up wait again and again, so that is done aside.
+    control_groups: Option<JoinHandle<Result<(), Error>>>,
     pub(crate) docker: Option<SystemDocker>,
 }
 
@@ -141,6 +144,7 @@ pub fn system() -> ExitCode {
         loaded: Loaded::default(),
         devices: None,
         disks: Vec::new(),
+        control_groups: None,
         docker: None,
     };
     run(
@@ -194,6 +198,15 @@ impl System {
             Some(disk) => Ok(Some(disk.clone())),
             None => Err(wish.missing(&self.disks)),
         }
+    }
+}
+
+/// Again by itself after a failure: a person may have repaired something.
+fn hand_down_control_groups(system: &mut System) -> Result<(), Error> {
+    match system.control_groups.take().map(JoinHandle::join) {
+        Some(Ok(result)) => result,
+        Some(Err(panic)) => std::panic::resume_unwind(panic),
+        None => control_groups::set_up(),
     }
 }
 
@@ -289,6 +302,7 @@ fn services(system: &mut System) -> Result<(), Error> {
 }
 
 fn devices(system: &mut System) -> Result<(), Error> {
+    system.control_groups = Some(thread::spawn(control_groups::set_up));
     kernel_parameters::call_us_for_modules("/usr/bin/coracle")?;
     let line = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
     let loader = Arc::new(Loader::new(

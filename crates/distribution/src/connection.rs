@@ -1,0 +1,141 @@
+//! HTTP/1.1 connections to a registry.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use crate::settings::host;
+use crate::tls;
+
+/// What is sent.
+pub type Payload = UnsyncBoxBody<Bytes, io::Error>;
+/// An open connection.
+pub type Connection = SendRequest<Payload>;
+
+/// For a connection to come about (Docker's client has the same).
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// For the TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a peer may be silent.
+pub const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Connects to `authority`, with TLS when there is a configuration of it. The error is Docker's text.
+pub async fn open(
+    authority: &str,
+    tls: Option<&Arc<ClientConfig>>,
+) -> Result<Connection, String> {
+    let stream = connect(authority, if tls.is_some() { 443 } else { 80 }).await?;
+    let Some(config) = tls else {
+        return speak(stream).await;
+    };
+    let name = host(authority).trim_matches(['[', ']']).to_owned();
+    let name = ServerName::try_from(name).map_err(|_| format!("invalid host name {authority}"))?;
+    let connector = TlsConnector::from(Arc::clone(config));
+    let stream = timeout(HANDSHAKE_TIMEOUT, connector.connect(name, stream))
+        .await
+        .map_err(|_| "net/http: TLS handshake timeout".to_owned())?
+        .map_err(|error| tls::reason(&error))?;
+    speak(stream).await
+}
+
+/// Sends a request and waits for the head of the answer.
+pub async fn exchange(
+    connection: &mut Connection,
+    request: Request<Payload>,
+) -> Result<Response<Incoming>, String> {
+    timeout(SILENCE_TIMEOUT, connection.send_request(request))
+        .await
+        .map_err(|_| "net/http: timeout awaiting response headers".to_owned())?
+        .map_err(|error| http_reason(&error))
+}
+
+async fn connect(authority: &str, usual_port: u16) -> Result<TcpStream, String> {
+    let host = host(authority);
+    let port = authority
+        .get(host.len() + 1..)
+        .map_or(Ok(usual_port), str::parse)
+        .map_err(|_| format!("dial tcp: address {authority}: invalid port"))?;
+    let host = host.trim_matches(['[', ']']);
+    let unknown = |error: io::Error| {
+        let text = error.to_string();
+        let known = ["not known", "No address"].iter().any(|part| text.contains(part));
+        let reason = if known { "no such host" } else { text.as_str() };
+        format!("dial tcp: lookup {host}: {reason}")
+    };
+    let addresses = tokio::net::lookup_host((host, port))
+        .await
+        .map_err(unknown)?;
+    let mut reason = format!("dial tcp: lookup {host}: no such host");
+    for address in addresses {
+        match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                // Without it a request waits for the acknowledgement of its first half; it works all the same.
+                let _ = stream.set_nodelay(true);
+                return Ok(stream);
+            }
+            Ok(Err(error)) => {
+                reason = format!("dial tcp {address}: connect: {}", io_reason(&error));
+            }
+            Err(_) => reason = format!("dial tcp {address}: i/o timeout"),
+        }
+    }
+    Err(reason)
+}
+
+async fn speak(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+) -> Result<Connection, String> {
+    let (sender, driver) = handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| http_reason(&error))?;
+    tokio::spawn(async move {
+        // Whoever uses the connection gets the error.
+        let _ = driver.await;
+    });
+    Ok(sender)
+}
+
+/// Why a connection broke, in Docker's words where it has some.
+pub fn http_reason(error: &hyper::Error) -> String {
+    if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+        return "EOF".to_owned();
+    }
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if let Some(cause) = cause.downcast_ref::<io::Error>() {
+            return tls::reason(cause);
+        }
+        source = cause.source();
+    }
+    error.to_string()
+}
+
+/// `Connection refused (os error 111)` is `connection refused` to Docker's users.
+pub fn io_reason(error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        return "unexpected EOF".to_owned();
+    }
+    let text = error.to_string();
+    match text.split_once(" (os error") {
+        // As Go writes errors: in lower case.
+        Some((text, _)) => text
+            .chars()
+            .enumerate()
+            .map(|(at, c)| if at == 0 { c.to_ascii_lowercase() } else { c })
+            .collect(),
+        None => text,
+    }
+}

@@ -70,10 +70,17 @@ impl Registry {
         let mut fruitless = 0;
         for attempt in 1.. {
             let before = partial.length;
-            let Err(error) = self.continue_download(blob, &mut partial, &mut progress).await else {
+            let Err(error) = self
+                .continue_download(blob, &mut partial, &mut progress)
+                .await
+            else {
                 break;
             };
-            fruitless = if partial.length > before { 0 } else { fruitless + 1 };
+            fruitless = if partial.length > before {
+                0
+            } else {
+                fruitless + 1
+            };
             if !error.is_passing() || fruitless == ATTEMPTS || attempt == ALL_ATTEMPTS {
                 return Err(error);
             }
@@ -137,8 +144,12 @@ impl Registry {
     /// # Errors
     /// As the registry gives, other than that there is none.
     pub async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
-        let answer = self.send(Call::new(Method::HEAD, self.blob_url(digest))).await?;
-        let size = answer.header(&CONTENT_LENGTH).and_then(|text| text.parse().ok());
+        let answer = self
+            .send(Call::new(Method::HEAD, self.blob_url(digest)))
+            .await?;
+        let size = answer
+            .header(&CONTENT_LENGTH)
+            .and_then(|text| text.parse().ok());
         let (good, missing) = (
             answer.status().is_success(),
             answer.status() == StatusCode::NOT_FOUND,
@@ -161,7 +172,11 @@ impl Registry {
             self.url("blobs/uploads/"),
             from.path()
         );
-        let answer = self.send(Call::new(Method::POST, url)).await?.accepted().await?;
+        let answer = self
+            .send(Call::new(Method::POST, url))
+            .await?
+            .accepted()
+            .await?;
         if answer.status() == StatusCode::CREATED {
             answer.collect(ANSWER_LIMIT).await?;
             return Ok(Uploaded::Mounted);

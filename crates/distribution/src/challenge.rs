@@ -88,11 +88,7 @@ mod tests {
                 .collect();
             format!("{}({})", challenge.scheme, parameters.join(";"))
         };
-        parse(header)
-            .iter()
-            .map(show)
-            .collect::<Vec<_>>()
-            .join(" ")
+        parse(header).iter().map(show).collect::<Vec<_>>().join(" ")
     }
 
     #[test]

@@ -33,10 +33,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Connects to `authority`, with TLS when there is a configuration of it. The error is Docker's text.
-pub async fn open(
-    authority: &str,
-    tls: Option<&Arc<ClientConfig>>,
-) -> Result<Connection, String> {
+pub async fn open(authority: &str, tls: Option<&Arc<ClientConfig>>) -> Result<Connection, String> {
     let stream = connect(authority, if tls.is_some() { 443 } else { 80 }).await?;
     let Some(config) = tls else {
         return speak(stream).await;
@@ -71,9 +68,13 @@ async fn connect(authority: &str, usual_port: u16) -> Result<TcpStream, String> 
     let host = host.trim_matches(['[', ']']);
     let unknown = |error: io::Error| {
         let text = error.to_string();
-        let known = ["not known", "No address"].iter().any(|part| text.contains(part));
-        let reason = if known { "no such host" } else { text.as_str() };
-        format!("dial tcp: lookup {host}: {reason}")
+        // The standard library has no code for these.
+        let known = ["not known", "No address"]
+            .iter()
+            .any(|part| text.contains(part));
+        let reason = if known { "no such host" } else { &text };
+        let reason = reason.rsplit(": ").next().unwrap_or_default();
+        format!("dial tcp: lookup {host}: {}", lower(reason))
     };
     let addresses = tokio::net::lookup_host((host, port))
         .await
@@ -130,12 +131,18 @@ pub fn io_reason(error: &io::Error) -> String {
     }
     let text = error.to_string();
     match text.split_once(" (os error") {
-        // As Go writes errors: in lower case.
-        Some((text, _)) => text
-            .chars()
-            .enumerate()
-            .map(|(at, c)| if at == 0 { c.to_ascii_lowercase() } else { c })
-            .collect(),
+        Some((text, _)) => lower(text),
         None => text,
     }
+}
+
+/// As Go begins errors: with a small letter.
+fn lower(text: &str) -> String {
+    let mut characters = text.chars();
+    characters
+        .next()
+        .map(|first| first.to_ascii_lowercase())
+        .into_iter()
+        .chain(characters)
+        .collect()
 }

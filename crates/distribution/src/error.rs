@@ -256,13 +256,7 @@ mod tests {
                 r#"{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}"#,
                 "unauthorized: authentication required",
             ),
-            (
-                401,
-                JSON,
-                "",
-                "{}",
-                "unauthorized: authentication required",
-            ),
+            (401, JSON, "", "{}", "unauthorized: authentication required"),
             (
                 401,
                 JSON,
@@ -270,8 +264,20 @@ mod tests {
                 r#"{"details":"incorrect username or password"}"#,
                 "unauthorized: incorrect username or password",
             ),
-            (429, "text/plain", "", "slow down\n", "toomanyrequests: slow down"),
-            (403, "", "", "", "denied: requested access to the resource is denied"),
+            (
+                429,
+                "text/plain",
+                "",
+                "slow down\n",
+                "toomanyrequests: slow down",
+            ),
+            (
+                403,
+                "",
+                "",
+                "",
+                "denied: requested access to the resource is denied",
+            ),
             (404, "text/html", "", "<p>", "unknown: <p>"),
             (
                 404,

@@ -37,7 +37,11 @@ pub type Sent = Arc<dyn Fn(u64) + Send + Sync>;
 pub enum Body {
     None,
     Bytes(Bytes),
-    File { path: PathBuf, length: u64, sent: Sent },
+    File {
+        path: PathBuf,
+        length: u64,
+        sent: Sent,
+    },
 }
 
 /// A request.
@@ -289,7 +293,10 @@ fn peer(url: &str) -> Result<Peer, String> {
 
 async fn request(call: &Call, peer: &Peer) -> Result<Request<Payload>> {
     let malformed = |error: hyper::http::Error| call.failed(Reason::Transport(error.to_string()));
-    let uri: Uri = call.url.parse().map_err(|error: hyper::http::uri::InvalidUri| malformed(error.into()))?;
+    let uri: Uri = call
+        .url
+        .parse()
+        .map_err(|error: hyper::http::uri::InvalidUri| malformed(error.into()))?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let mut builder = Request::builder()
         .method(call.method.clone())
@@ -321,7 +328,10 @@ async fn request(call: &Call, peer: &Peer) -> Result<Request<Payload>> {
 fn pieces(file: tokio::fs::File, sent: Sent) -> Payload {
     let next = async move |(mut file, total): (tokio::fs::File, u64)| {
         let mut piece = Vec::with_capacity(PIECE);
-        (&mut file).take(PIECE as u64).read_to_end(&mut piece).await?;
+        (&mut file)
+            .take(PIECE as u64)
+            .read_to_end(&mut piece)
+            .await?;
         if piece.is_empty() {
             return Ok::<_, io::Error>(None);
         }

@@ -19,7 +19,7 @@ mod tls;
 
 pub use blob::{Downloaded, Uploaded};
 pub use credentials::Credentials;
-pub use error::{Code, Error, Refusal, Result};
+pub use error::{Code, Error, Reason, Refusal, Result};
 pub use login::login;
 pub use manifest::{Content, Descriptor, Entry, ImageManifest, media_type};
 pub use platform::Platform;

@@ -18,12 +18,15 @@ const DEFAULT_SERVER: &str = "docker.io";
 /// Docker's texts.
 pub async fn login(settings: &Settings, credentials: &Credentials) -> Result<Option<String>> {
     let server = hostname(&credentials.serveraddress);
-    let server = if server.is_empty() { DEFAULT_SERVER } else { &server };
+    let server = if server.is_empty() {
+        DEFAULT_SERVER
+    } else {
+        &server
+    };
     let mut last = None;
     for endpoint in settings.endpoints(server, false) {
         let tried = async {
-            let registry =
-                Registry::open(settings, &endpoint, "", credentials.clone(), "").await?;
+            let registry = Registry::open(settings, &endpoint, "", credentials.clone(), "").await?;
             let url = registry.base();
             let answer = registry.send(Call::new(Method::GET, &url)).await?;
             let status = answer.status();
@@ -47,7 +50,15 @@ pub async fn login(settings: &Settings, credentials: &Credentials) -> Result<Opt
 fn is_unauthorized(error: &Error) -> bool {
     matches!(
         error,
-        Error::Refused(Refusal { code: Code::Unauthorized, .. })
-            | Error::Request { reason: Reason::Refused(Refusal { code: Code::Unauthorized, .. }), .. }
+        Error::Refused(Refusal {
+            code: Code::Unauthorized,
+            ..
+        }) | Error::Request {
+            reason: Reason::Refused(Refusal {
+                code: Code::Unauthorized,
+                ..
+            }),
+            ..
+        }
     )
 }

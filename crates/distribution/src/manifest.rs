@@ -124,7 +124,11 @@ impl Content {
         let invalid = |error: serde_json::Error| Error::Invalid(format!("manifest: {error}"));
         let shape: Shape = serde_json::from_slice(bytes).map_err(invalid)?;
         let stated = content_type.split(';').next().unwrap_or_default().trim();
-        let media_type = if shape.media_type.is_empty() { stated } else { &shape.media_type };
+        let media_type = if shape.media_type.is_empty() {
+            stated
+        } else {
+            &shape.media_type
+        };
         if shape.schema_version == 1
             || matches!(media_type, media_type::SCHEMA1 | media_type::SCHEMA1_SIGNED)
         {
@@ -133,7 +137,8 @@ impl Content {
         let image_like = shape.config.is_some() || shape.layers.is_some();
         match (shape.manifests.is_some(), image_like) {
             (true, true) => Err(Error::Invalid(
-                "manifest: it has both manifests and config or layers, so it is unclear what it is".into(),
+                "manifest: it has both manifests and config or layers, so it is unclear what it is"
+                    .into(),
             )),
             (true, false) => {
                 let index: Index = serde_json::from_slice(bytes).map_err(invalid)?;
@@ -183,7 +188,8 @@ impl ImageManifest {
                 "Encountered remote \"{config}\"({class}) when fetching"
             )));
         }
-        let strange = |layer: &&Descriptor| !media_type::LAYERS.contains(&layer.media_type.as_str());
+        let strange =
+            |layer: &&Descriptor| !media_type::LAYERS.contains(&layer.media_type.as_str());
         match self.layers.iter().find(strange) {
             Some(layer) => Err(Error::Invalid(format!(
                 "unsupported media type {}",
@@ -209,7 +215,12 @@ mod tests {
             Ok(Content::Image(manifest)) => format!("image of {} layers", manifest.layers.len()),
             Ok(Content::Index(entries)) => entries
                 .iter()
-                .map(|entry| entry.platform.as_ref().map_or("any".into(), ToString::to_string))
+                .map(|entry| {
+                    entry
+                        .platform
+                        .as_ref()
+                        .map_or("any".into(), ToString::to_string)
+                })
                 .collect::<Vec<_>>()
                 .join(" "),
             Ok(Content::Schema1) => "schema 1".to_owned(),
@@ -223,7 +234,8 @@ mod tests {
         let image = |config: &str, kind: &str| json!({"schemaVersion": 2, "config": descriptor(config), "layers": [layer(kind)]});
         let zstd = "application/vnd.oci.image.layer.v1.tar+zstd";
         let mut entry = descriptor(media_type::OCI_MANIFEST);
-        entry["platform"] = json!({"os": "linux", "architecture": "arm", "variant": "v7", "os.version": "1"});
+        entry["platform"] =
+            json!({"os": "linux", "architecture": "arm", "variant": "v7", "os.version": "1"});
         for (content_type, document, expected) in [
             (
                 media_type::DOCKER_MANIFEST,
@@ -241,7 +253,11 @@ mod tests {
                 json!({"schemaVersion": 1, "fsLayers": []}),
                 "schema 1",
             ),
-            ("", json!({"schemaVersion": 2}), "unsupported manifest format"),
+            (
+                "",
+                json!({"schemaVersion": 2}),
+                "unsupported manifest format",
+            ),
             (
                 media_type::OCI_INDEX,
                 json!({"schemaVersion": 2, "manifests": [], "layers": []}),
@@ -249,12 +265,18 @@ mod tests {
             ),
             (
                 "",
-                image("application/vnd.docker.plugin.v1+json", media_type::DOCKER_LAYER),
+                image(
+                    "application/vnd.docker.plugin.v1+json",
+                    media_type::DOCKER_LAYER,
+                ),
                 "Encountered remote \"application/vnd.docker.plugin.v1+json\"(plugin) when fetching",
             ),
             (
                 "",
-                image("application/vnd.cncf.helm.config.v1+json", media_type::DOCKER_LAYER),
+                image(
+                    "application/vnd.cncf.helm.config.v1+json",
+                    media_type::DOCKER_LAYER,
+                ),
                 "Encountered remote \"application/vnd.cncf.helm.config.v1+json\"(unknown) when fetching",
             ),
             (
@@ -265,7 +287,12 @@ mod tests {
         ] {
             assert_eq!(outcome(content_type, &document), expected, "{document}");
         }
-        assert!(Content::parse("", b"<html>").unwrap_err().to_string().starts_with("manifest: expected value"));
+        assert!(
+            Content::parse("", b"<html>")
+                .unwrap_err()
+                .to_string()
+                .starts_with("manifest: expected value")
+        );
     }
 
     #[test]
@@ -275,7 +302,10 @@ mod tests {
             size: 3,
             digest: Digest::of(b"abc"),
         };
-        let manifest = ImageManifest::new(descriptor(media_type::DOCKER_CONFIG), vec![descriptor(media_type::DOCKER_LAYER)]);
+        let manifest = ImageManifest::new(
+            descriptor(media_type::DOCKER_CONFIG),
+            vec![descriptor(media_type::DOCKER_LAYER)],
+        );
         let expected = r#"{
    "schemaVersion": 2,
    "mediaType": "application/vnd.docker.distribution.manifest.v2+json",

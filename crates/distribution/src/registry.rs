@@ -210,12 +210,7 @@ impl Registry {
     ///
     /// # Errors
     /// As the registry gives.
-    pub async fn put_manifest(
-        &self,
-        tag: &str,
-        media_type: &str,
-        bytes: Vec<u8>,
-    ) -> Result<()> {
+    pub async fn put_manifest(&self, tag: &str, media_type: &str, bytes: Vec<u8>) -> Result<()> {
         let call = Call::new(Method::PUT, self.manifest_url(tag))
             .header(CONTENT_TYPE, media_type)
             .body(Body::Bytes(bytes.into()));
@@ -250,7 +245,9 @@ impl Registry {
     async fn digest_of(&self, tag: &str) -> Result<Option<Digest>> {
         let call = accepting(Call::new(Method::HEAD, self.manifest_url(tag)));
         let answer = self.send(call).await?;
-        let digest = answer.header(&CONTENT_DIGEST).and_then(|text| text.parse().ok());
+        let digest = answer
+            .header(&CONTENT_DIGEST)
+            .and_then(|text| text.parse().ok());
         let good = answer.status().is_success();
         answer.collect(DOCUMENT_LIMIT).await?;
         // The error is in the body of `GET`.
@@ -344,7 +341,11 @@ impl Registry {
         let mut scopes = Vec::new();
         if !self.repository.is_empty() {
             scopes.push(format!("repository:{}:{}", self.repository, self.actions));
-            scopes.extend(sources.iter().map(|source| format!("repository:{source}:pull")));
+            scopes.extend(
+                sources
+                    .iter()
+                    .map(|source| format!("repository:{source}:pull")),
+            );
         }
         let service = challenge.get("service").unwrap_or_default();
         let mut parameters = vec![("service", service), ("client_id", CLIENT_ID)];
@@ -375,8 +376,16 @@ impl Registry {
             parameters.push(("offline_token", "true"));
         }
         let separator = if realm.contains('?') { '&' } else { '?' };
-        let call = Call::new(Method::GET, format!("{realm}{separator}{}", encode(&parameters)));
-        token(self.exchange.send(with(&call, self.credentials.basic())).await?).await
+        let call = Call::new(
+            Method::GET,
+            format!("{realm}{separator}{}", encode(&parameters)),
+        );
+        token(
+            self.exchange
+                .send(with(&call, self.credentials.basic()))
+                .await?,
+        )
+        .await
     }
 }
 
@@ -442,7 +451,11 @@ mod tests {
     #[test]
     fn parameters_are_encoded_and_pages_found() {
         assert_eq!(
-            encode(&[("a", "x y&z"), ("b", ""), ("scope", "repository:a/b:pull,push")]),
+            encode(&[
+                ("a", "x y&z"),
+                ("b", ""),
+                ("scope", "repository:a/b:pull,push")
+            ]),
             "a=x%20y%26z&scope=repository%3Aa%2Fb%3Apull%2Cpush"
         );
         assert_eq!(

@@ -271,10 +271,7 @@ mod tests {
         };
         let settings = Settings {
             registry_auths: [
-                (
-                    "https://index.docker.io/v1/".to_owned(),
-                    credentials("hub"),
-                ),
+                ("https://index.docker.io/v1/".to_owned(), credentials("hub")),
                 ("reg.lan:5000".to_owned(), credentials("lan")),
             ]
             .into(),

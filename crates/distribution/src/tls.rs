@@ -67,9 +67,7 @@ pub fn config(settings: &Settings, endpoint: &Endpoint) -> Result<Arc<ClientConf
         .map_err(|error| Error::Invalid(format!("certificate authorities: {error}")))?;
     let builder = builder.with_webpki_verifier(verifier);
     let config = match pair {
-        Some((chain, key)) => builder
-            .with_client_auth_cert(chain, key)
-            .map_err(invalid)?,
+        Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(invalid)?,
         None => builder.with_no_client_auth(),
     };
     Ok(Arc::new(config))
@@ -113,9 +111,7 @@ fn add(roots: &mut RootCertStore, path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn client_pair(
-    path: &Path,
-) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
+fn client_pair(path: &Path) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
     let key = path.with_extension("key");
     if !key.exists() {
         return Err(Error::Invalid(format!(

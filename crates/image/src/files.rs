@@ -3,7 +3,8 @@
 //! ```text
 //! images/<hex>.json          an image's configuration, as it was loaded
 //! images/repositories.json   names → image ids
-//! layers/<hex of diff id>/   a layer: diff/ is its tree, size the bytes of its files, recipe how to pack it again
+//! layers/<hex of diff id>/   a layer: diff/ is its tree, size the bytes of its files, recipe how to pack it again,
+//!                            origins.json the blobs that it is in registries, if it is
 //! layers/.*                  in the making, or being deleted
 //! ```
 
@@ -57,6 +58,11 @@ impl Layout {
     /// The file that says how to make a layer's archive again.
     pub fn recipe(layer: &Path) -> PathBuf {
         layer.join("recipe")
+    }
+
+    /// The file with the blobs that a layer is in registries.
+    pub fn origins(layer: &Path) -> PathBuf {
+        layer.join("origins.json")
     }
 
     /// The file with the bytes of a layer's files.

@@ -20,4 +20,4 @@ pub use digest::Digest;
 pub use error::Error;
 pub use image::Image;
 pub use reference::{Named, Reference};
-pub use store::{ImageUse, Loaded, Removed, Store};
+pub use store::{ImageUse, Incoming, Loaded, Origin, Received, Removed, Store};

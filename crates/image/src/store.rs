@@ -3,9 +3,13 @@
 mod catalogue;
 mod load;
 mod open;
+mod origins;
+mod pack;
+mod receive;
 mod remove;
 mod save;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,6 +21,8 @@ use crate::image::Image;
 use crate::reference::Reference;
 
 pub use self::load::Loaded;
+pub use self::origins::Origin;
+pub use self::receive::{Incoming, Received};
 pub use self::remove::{ImageUse, Removed};
 
 /// Where images are. One per process, shared; methods may block on the disk, so call them from a blocking thread.
@@ -28,6 +34,8 @@ pub struct Store {
     catalogue: Mutex<Catalogue>,
     /// Held while files of the store change, which may take long: the catalogue stays readable meanwhile.
     changes: Mutex<()>,
+    /// Trees of layers that images in the making have, and how many of them.
+    held: Mutex<BTreeMap<PathBuf, usize>>,
     problems: Vec<String>,
 }
 
@@ -44,6 +52,7 @@ impl Store {
             layout,
             catalogue: Mutex::new(catalogue),
             changes: Mutex::new(()),
+            held: Mutex::default(),
             problems,
         })
     }
@@ -102,12 +111,15 @@ impl Store {
     /// When one cannot be removed.
     pub fn prune_layers(&self, in_use: &[PathBuf]) -> Result<(), Error> {
         let _changing = lock(&self.changes);
-        let wanted = self.catalogue().layers();
+        let wanted = self.wanted_layers();
         let directory = self.layout.layers();
         for entry in fs::read_dir(&directory).map_err(Error::io("read", &directory))? {
-            let path = entry.map_err(Error::io("read", &directory))?.path();
+            let entry = entry.map_err(Error::io("read", &directory))?;
+            let path = entry.path();
             let tree = Layout::tree(&path);
-            if !wanted.contains(&tree) && !in_use.contains(&tree) {
+            // Names with a dot are of what is in the making.
+            let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+            if !hidden && !wanted.contains(&tree) && !in_use.contains(&tree) {
                 delete(&path)?;
             }
         }
@@ -121,6 +133,13 @@ impl Store {
         write_atomically(&self.layout.repositories(), &open::render_names(&names))?;
         self.catalogue().set_names(names);
         Ok(())
+    }
+
+    /// Trees of layers that must stay: of images, and of those in the making.
+    fn wanted_layers(&self) -> BTreeSet<PathBuf> {
+        let mut wanted = self.catalogue().layers();
+        wanted.extend(lock(&self.held).keys().cloned());
+        wanted
     }
 
     fn catalogue(&self) -> MutexGuard<'_, Catalogue> {

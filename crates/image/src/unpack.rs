@@ -6,10 +6,10 @@
 //!
 //! Results go to stdout, one JSON [`Message`] a line; the last one says why when the exit code is not 0.
 
-mod archive;
+pub(crate) mod archive;
 mod layer;
 mod manifest;
-mod spool;
+pub(crate) mod spool;
 mod tree;
 
 use std::ffi::OsString;

@@ -69,7 +69,7 @@ impl Store {
         });
         let result = found.and_then(|images| self.adopt(images));
         // Complete layers of an archive whose rest was damaged, or of an image that is bundled anyway.
-        let wanted = self.catalogue().layers();
+        let wanted = self.wanted_layers();
         for layer in made.iter().map(|digest| self.layout.layer(digest)) {
             if !wanted.contains(&Layout::tree(&layer)) {
                 delete(&layer)?;
@@ -120,6 +120,13 @@ impl Store {
         }
     }
 
+    /// Adds an image whose files are in place to the catalogue. `changes` must be held.
+    pub(super) fn insert(&self, id: &Digest) -> Result<(), Error> {
+        let stored = open::read_image(&self.layout, id)?;
+        self.catalogue().insert(id.clone(), stored);
+        Ok(())
+    }
+
     fn adopt(&self, images: Vec<(Digest, Vec<String>)>) -> Result<Vec<Loaded>, Error> {
         let mut loaded = Vec::new();
         for (id, _) in &images {
@@ -127,8 +134,7 @@ impl Store {
                 let path = self.layout.config(id);
                 fs::remove_file(&path).map_err(Error::io("remove", path))?;
             } else {
-                let stored = open::read_image(&self.layout, id)?;
-                self.catalogue().insert(id.clone(), stored);
+                self.insert(id)?;
             }
         }
         self.change_names(|all| {

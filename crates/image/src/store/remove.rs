@@ -75,10 +75,8 @@ impl Store {
     fn delete_image(&self, id: &Digest, with_layers: bool) -> Result<Vec<Removed>, Error> {
         let path = self.layout.config(id);
         fs::remove_file(&path).map_err(Error::io("remove", path))?;
-        let (stored, wanted) = {
-            let mut catalogue = self.catalogue();
-            (catalogue.remove(id), catalogue.layers())
-        };
+        let stored = self.catalogue().remove(id);
+        let wanted = self.wanted_layers();
         let mut removed = Vec::new();
         let diff_ids = stored
             .map(|image| image.config.rootfs.diff_ids)
@@ -141,16 +139,21 @@ fn plan(
             found.id.short()
         )));
     }
-    let others: Vec<_> = names.into_iter().filter(|other| other != name).collect();
-    // Digests of the same repository go with its last tag.
-    let only_digests = others
-        .iter()
-        .all(|other| other.digest.is_some() && other.name == name.name);
+    let mut others: Vec<_> = names.into_iter().filter(|other| other != name).collect();
     let mut untag = vec![name.clone()];
-    if only_digests {
-        untag.extend(others.iter().cloned());
+    let is_last_tag = name.digest.is_none()
+        && !others
+            .iter()
+            .any(|other| other.name == name.name && other.digest.is_none());
+    if is_last_tag {
+        // Digests of a repository go with its last tag.
+        let (gone, rest) = others
+            .into_iter()
+            .partition(|other| other.name == name.name);
+        others = rest;
+        untag.extend::<Vec<_>>(gone);
     }
-    let last = only_digests || others.is_empty();
+    let last = others.is_empty();
     // A container that still uses it keeps the image, without a name.
     let delete = last && !bundled && check_uses(&found.id, force, uses).is_ok();
     Ok(Plan { untag, delete })
@@ -286,6 +289,21 @@ mod tests {
                 vec![],
                 format!("x:1 {digest} deleted"),
             ),
+            (
+                vec!["x:1", &digest, "y:1"],
+                "x:1",
+                false,
+                vec![],
+                format!("x:1 {digest}"),
+            ),
+            (
+                vec!["x:1", &digest, "x:2"],
+                "x:1",
+                false,
+                vec![],
+                "x:1".to_owned(),
+            ),
+            (vec!["x:1", &digest], &digest, false, vec![], digest.clone()),
         ] {
             assert_eq!(
                 attempt(&names, &[], what, force, &uses),

@@ -118,8 +118,7 @@ impl Store {
                 self.write_layer(archive, diff_id, size)?;
             }
         }
-        let path = self.layout.config(&image.id);
-        let config = fs::read(&path).map_err(Error::io("read", path))?;
+        let config = self.config_bytes(&image.id)?;
         let manifest = json!({
             "schemaVersion": 2, "mediaType": MANIFEST_TYPE,
             "config": descriptor(CONFIG_TYPE, &image.id, config.len() as u64),
@@ -135,7 +134,11 @@ impl Store {
         Ok(descriptor(MANIFEST_TYPE, &digest, manifest.len() as u64))
     }
 
-    fn layer_length(&self, diff_id: &Digest) -> Result<u64, Error> {
+    /// Bytes of the archive of a layer, uncompressed.
+    ///
+    /// # Errors
+    /// When the layer is not in the writable store.
+    pub fn layer_length(&self, diff_id: &Digest) -> Result<u64, Error> {
         let path = Layout::recipe(&self.layout.layer(diff_id));
         open_recipe(&path)
             .and_then(recipe::length)
@@ -148,15 +151,32 @@ impl Store {
         diff_id: &Digest,
         size: u64,
     ) -> Result<(), Error> {
+        let mut replay = self.layer_archive(diff_id)?;
+        append(archive, &blob(diff_id), size, &mut replay)
+            .map_err(|error| Error::Archive(format!("cannot save layer {diff_id}: {error}")))
+    }
+
+    /// The archive of a layer, uncompressed, as it was when it was unpacked; reading it to the end checks that.
+    ///
+    /// # Errors
+    /// When the layer is not in the writable store.
+    pub fn layer_archive(&self, diff_id: &Digest) -> Result<impl Read + Send + use<>, Error> {
         let layer = self.layout.layer(diff_id);
         let (recipe, tree) = (Layout::recipe(&layer), Layout::tree(&layer));
         let recipe = open_recipe(&recipe).map_err(Error::io("read", recipe))?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root =
             rustix::fs::open(&tree, flags, Mode::empty()).map_err(Error::io("open", tree))?;
-        let mut replay = Replay::new(recipe, root, diff_id.clone());
-        append(archive, &blob(diff_id), size, &mut replay)
-            .map_err(|error| Error::Archive(format!("cannot save layer {diff_id}: {error}")))
+        Ok(Replay::new(recipe, root, diff_id.clone()))
+    }
+
+    /// The bytes of an image's configuration, whose digest is its id.
+    ///
+    /// # Errors
+    /// When the image is not in the writable store.
+    pub fn config_bytes(&self, id: &Digest) -> Result<Vec<u8>, Error> {
+        let path = self.layout.config(id);
+        fs::read(&path).map_err(Error::io("read", path))
     }
 }
 

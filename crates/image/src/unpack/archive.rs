@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use coracle_sys::spawn::{Command, Direct, Launcher as _};
+use coracle_sys::spawn::{Command, Direct, Launcher};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::Message;
@@ -52,7 +52,7 @@ fn load_image(item: &Item, spool: &Spool, layout: &Layout) -> Result<(Digest, Ve
     for (entry, diff_id) in item.layers(&config)? {
         if !layout.layer(diff_id).exists() {
             tell(&Message::Layer(diff_id.clone()))?;
-            load_layer(spool.open(entry)?, diff_id, layout)?;
+            load_layer(spool.open(entry)?, diff_id, layout, &Direct)?;
         }
     }
     write_atomically(&layout.config(&id), &bytes)?;
@@ -60,7 +60,12 @@ fn load_image(item: &Item, spool: &Spool, layout: &Layout) -> Result<(Digest, Ve
 }
 
 /// Unpacks a layer beside its place, and moves it there when it is complete.
-fn load_layer(blob: File, diff_id: &Digest, layout: &Layout) -> Result<(), Error> {
+pub(crate) fn load_layer(
+    blob: File,
+    diff_id: &Digest,
+    layout: &Layout,
+    launcher: &dyn Launcher,
+) -> Result<(), Error> {
     let making = temporary(&layout.layers(), "layer");
     // Of an earlier layer that failed.
     let _ = fs::remove_dir_all(&making);
@@ -68,7 +73,7 @@ fn load_layer(blob: File, diff_id: &Digest, layout: &Layout) -> Result<(), Error
     fs::create_dir_all(&tree).map_err(Error::io("make", &tree))?;
     fs::set_permissions(&tree, fs::Permissions::from_mode(0o755))
         .map_err(Error::io("change", &tree))?;
-    let size = match confined(blob, &making, diff_id) {
+    let size = match confined(blob, &making, diff_id, launcher) {
         Ok(size) => size,
         Err(error) => {
             let _ = fs::remove_dir_all(&making);
@@ -81,7 +86,12 @@ fn load_layer(blob: File, diff_id: &Digest, layout: &Layout) -> Result<(), Error
 }
 
 /// Runs `unpack layer` in a process of its own, which cannot leave the tree in `making`; gives the bytes of its files.
-fn confined(blob: File, making: &Path, diff_id: &Digest) -> Result<u64, Error> {
+fn confined(
+    blob: File,
+    making: &Path,
+    diff_id: &Digest,
+    launcher: &dyn Launcher,
+) -> Result<u64, Error> {
     let start = |error: std::io::Error| {
         Error::Archive(format!("cannot start the unpacking process: {error}"))
     };
@@ -96,7 +106,7 @@ fn confined(blob: File, making: &Path, diff_id: &Digest) -> Result<u64, Error> {
         .fd(blob, 0)
         .fd(write, 1)
         .fd(recipe, 3);
-    let wait = Direct.launch(&command).map_err(start)?;
+    let wait = launcher.launch(&command).map_err(start)?;
     drop(command);
     let mut last = None;
     for line in BufReader::new(File::from(read))

@@ -1,7 +1,9 @@
 # Each target is one `cargo xtask` command; `setup` installs what they need on a fresh Debian or Ubuntu machine that has Rust.
 
 BUILD_PACKAGES := bison ca-certificates debian-archive-keyring flex gcc libc6-dev libseccomp-dev make openssh-client pkg-config xz-utils
-TEST_PACKAGES := busybox-static dnsmasq-base iproute2 util-linux
+TEST_PACKAGES := busybox-static dnsmasq-base iproute2 openssl util-linux
+# Services, which tests start themselves: installing them starts nothing.
+TEST_SERVICES := docker-registry
 BENCH_PACKAGES := mmdebstrap
 # What `make run` boots: a disk that keeps everything, and a port for the first web server.
 VM_OPTIONS ?= --state-disk 4G --port 8080:8080
@@ -41,6 +43,7 @@ setup:
 
 setup-test: setup
 	@$(call install,$(TEST_PACKAGES))
+	@$(call install_stopped,$(TEST_SERVICES))
 	@command -v docker > /dev/null || { $(call install,docker.io); }
 
 setup-bench: setup
@@ -56,5 +59,18 @@ if [ -n "$$missing" ]; then \
 	echo "installing:$$missing"; \
 	command -v apt-get > /dev/null || { echo "this is no Debian or Ubuntu: install the equivalents of$$missing yourself" >&2; exit 1; }; \
 	$(SUDO) apt-get -qq update && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $$missing; \
+fi
+endef
+
+# Installs services without starting them, now or at the next boot (invoke-rc.d(8) asks policy-rc.d).
+define install_stopped
+if [ "$$(dpkg-query -W -f '$${db:Status-Status} ' $(1) 2> /dev/null)" != "$(foreach package,$(1),installed )" ]; then \
+	policy=/usr/sbin/policy-rc.d; \
+	[ -e $$policy ] && policy= || printf '#!/bin/sh\nexit 101\n' | $(SUDO) tee $$policy > /dev/null; \
+	[ -z "$$policy" ] || $(SUDO) chmod 755 $$policy; \
+	( $(call install,$(1)) ); result=$$?; \
+	[ -z "$$policy" ] || $(SUDO) rm -f $$policy; \
+	[ ! -d /run/systemd/system ] || $(SUDO) systemctl disable --quiet $(1); \
+	exit $$result; \
 fi
 endef

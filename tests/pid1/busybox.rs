@@ -92,7 +92,7 @@ fn layer(busybox: &[u8]) -> io::Result<Vec<u8>> {
     layer.into_inner()
 }
 
-fn header(kind: EntryType, size: u64, mode: u32) -> Header {
+pub fn header(kind: EntryType, size: u64, mode: u32) -> Header {
     let mut header = Header::new_gnu();
     header.set_entry_type(kind);
     header.set_size(size);
@@ -103,7 +103,7 @@ fn header(kind: EntryType, size: u64, mode: u32) -> Header {
     header
 }
 
-fn append(archive: &mut Builder<std::fs::File>, name: &str, content: &[u8]) -> io::Result<()> {
+pub fn append(archive: &mut Builder<std::fs::File>, name: &str, content: &[u8]) -> io::Result<()> {
     archive.append_data(
         &mut header(EntryType::Regular, content.len() as u64, 0o644),
         name,
@@ -111,7 +111,7 @@ fn append(archive: &mut Builder<std::fs::File>, name: &str, content: &[u8]) -> i
     )
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes)
         .iter()
         .map(|byte| format!("{byte:02x}"))

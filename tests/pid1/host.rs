@@ -16,7 +16,8 @@ use crate::busybox;
 const SCRIPT: &str = r#"
 set -e
 mount -t cgroup2 none /sys/fs/cgroup
-exec "$CORACLE" engine --root "$DIR/root" --exec-root "$DIR/run" --socket "$DIR/docker.sock" --cgroup-parent "$GROUP"
+[ "$NETWORK" = shared ] || ip link set lo up
+exec "$CORACLE" engine --root "$DIR/root" --exec-root "$DIR/run" --socket "$DIR/docker.sock" --cgroup-parent "$GROUP" $OPTIONS
 "#;
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -25,15 +26,30 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 pub struct Host {
     dir: TempDir,
     group: String,
+    setup: Setup,
     process: Child,
     log: Arc<Mutex<String>>,
+}
+
+/// What engines of tests differ in.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Setup {
+    /// Whether it has a network namespace of its own, with nothing but loopback: there every port is free.
+    pub own_network: bool,
+    /// Further options of `coracle engine`.
+    pub options: &'static str,
 }
 
 impl Host {
     /// Starts an engine whose store holds `busybox:latest`. `None`, with a reason on standard error, where that is not
     /// possible.
     pub fn start() -> Option<Self> {
-        let host = Self::start_empty()?;
+        Self::start_as(Setup::default())
+    }
+
+    /// As [`Host::start`], set up otherwise.
+    pub fn start_as(setup: Setup) -> Option<Self> {
+        let host = Self::start_empty_as(setup)?;
         let archive = host.path("busybox.tar");
         busybox::write_archive(&archive)
             .expect("write an image of /bin/busybox (package busybox-static)");
@@ -42,8 +58,7 @@ impl Host {
         Some(host)
     }
 
-    /// Starts an engine with an empty store.
-    pub fn start_empty() -> Option<Self> {
+    fn start_empty_as(setup: Setup) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             eprintln!("SKIPPED: the tests of PID 1 need root");
             return None;
@@ -68,10 +83,11 @@ impl Host {
             std::process::id(),
             COUNT.fetch_add(1, Ordering::Relaxed)
         );
-        let (process, log) = launch(dir.path(), &group);
+        let (process, log) = launch(dir.path(), &group, setup);
         Some(Self {
             dir,
             group,
+            setup,
             process,
             log,
         })
@@ -80,7 +96,7 @@ impl Host {
     /// Ends the engine (with SIGTERM, or killed) and starts it again on the same directory.
     pub fn restart(&mut self, graceful: bool) {
         self.end(graceful);
-        (self.process, self.log) = launch(self.dir.path(), &self.group);
+        (self.process, self.log) = launch(self.dir.path(), &self.group, self.setup);
     }
 
     /// A path in the directory that commands of sessions run in.
@@ -150,18 +166,13 @@ impl Drop for Host {
     }
 }
 
-fn launch(dir: &Path, group: &str) -> (Child, Arc<Mutex<String>>) {
+fn launch(dir: &Path, group: &str, setup: Setup) -> (Child, Arc<Mutex<String>>) {
     let mut process = Command::new("unshare")
-        .args([
-            "--mount",
-            "--pid",
-            "--fork",
-            "--mount-proc",
-            "--kill-child",
-            "sh",
-            "-c",
-            SCRIPT,
-        ])
+        .args(["--mount", "--pid", "--fork", "--mount-proc", "--kill-child"])
+        .args(setup.own_network.then_some("--net"))
+        .args(["sh", "-c", SCRIPT])
+        .env("NETWORK", if setup.own_network { "own" } else { "shared" })
+        .env("OPTIONS", setup.options)
         .env("CORACLE", env!("CARGO_BIN_EXE_coracle"))
         .env("DIR", dir)
         .env("GROUP", group)

@@ -10,4 +10,5 @@ mod busybox;
 mod cases;
 mod host;
 mod mask;
+mod registry;
 mod session;

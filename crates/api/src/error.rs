@@ -75,7 +75,9 @@ fn engine_status(error: &EngineError) -> StatusCode {
         | EngineError::NoSuchVolume(_)
         | EngineError::NoSuchNetwork(_)
         | EngineError::MissingForStart(_)
-        | EngineError::NoSuchPath { .. } => StatusCode::NOT_FOUND,
+        | EngineError::NoSuchPath { .. }
+        | EngineError::NotInRegistry(_) => StatusCode::NOT_FOUND,
+        EngineError::Unauthorized(_) => StatusCode::UNAUTHORIZED,
         EngineError::AmbiguousContainer(_) | EngineError::Invalid(_) => StatusCode::BAD_REQUEST,
         EngineError::Conflict(_) => StatusCode::CONFLICT,
         EngineError::Forbidden(_) => StatusCode::FORBIDDEN,
@@ -90,6 +92,7 @@ fn engine_status(error: &EngineError) -> StatusCode {
         EngineError::Start { .. }
         | EngineError::Runtime(_)
         | EngineError::Io { .. }
+        | EngineError::Registry(_)
         | EngineError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

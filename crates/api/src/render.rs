@@ -14,6 +14,7 @@ pub mod image;
 pub mod log;
 pub mod network;
 pub mod path_stat;
+pub mod progress;
 pub mod stats;
 pub mod summary;
 pub mod system;

@@ -12,5 +12,6 @@ pub mod logs;
 pub mod networks;
 pub mod processes;
 pub mod refused;
+pub mod registry;
 pub mod system;
 pub mod volumes;

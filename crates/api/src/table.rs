@@ -5,7 +5,7 @@ use hyper::Method;
 use crate::route::Route;
 use crate::routes::{
     archive, attach, containers, disk_usage, events, exec, images, lifecycle, logs, networks,
-    processes, refused, system, volumes,
+    processes, refused, registry, system, volumes,
 };
 
 macro_rules! routes {
@@ -29,7 +29,7 @@ pub static ROUTES: &[Route] = routes! {
     GET "/info" => system::info,
     GET "/system/df" => disk_usage::df,
     GET "/events" => events::events,
-    POST "/auth" => refused::registry,
+    POST "/auth" => registry::log_in,
 
     GET "/containers/json" => containers::list,
     POST "/containers/create" => containers::create,
@@ -67,17 +67,17 @@ pub static ROUTES: &[Route] = routes! {
 
     GET "/images/json" => images::list,
     GET "/images/get" => images::save_several,
-    GET "/images/search" => refused::registry,
-    POST "/images/create" => refused::pull,
+    GET "/images/search" => refused::search,
+    POST "/images/create" => registry::create,
     POST "/images/load" => images::load,
     POST "/images/prune" => images::prune,
     GET "/images/{name...}/json" => images::inspect,
     GET "/images/{name...}/get" => images::save,
     GET "/images/{name...}/history" => images::history,
     POST "/images/{name...}/tag" => images::tag,
-    POST "/images/{name...}/push" => refused::registry,
+    POST "/images/{name...}/push" => registry::push,
     DELETE "/images/{name...}" => images::remove,
-    GET "/distribution/{name...}/json" => refused::registry,
+    GET "/distribution/{name...}/json" => registry::distribution,
     POST "/commit" => refused::build,
 
     GET "/volumes" => volumes::list,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use coracle_distribution::Settings;
 use coracle_image::Store;
 use coracle_runtime::Runtime;
 use jiff::Timestamp;
@@ -37,6 +38,8 @@ pub struct Options {
     pub cgroup_parent: String,
     /// Rotation of logs whose container asks for none.
     pub log_rotation: Rotation,
+    /// How registries are reached.
+    pub registries: Settings,
 }
 
 impl Options {
@@ -51,6 +54,7 @@ impl Options {
                 max_size: Some(25 << 20),
                 max_files: 2,
             },
+            registries: Settings::default(),
         }
     }
 }
@@ -111,6 +115,7 @@ impl Engine {
             options,
         });
         engine.load_containers(&containers)?;
+        engine.clear_layers();
         Ok(engine)
     }
 

@@ -76,6 +76,15 @@ pub enum Error {
     /// From the runtime.
     #[error(transparent)]
     Runtime(#[from] coracle_runtime::Error),
+    /// A registry does not have an image, or does not show it; the text is complete.
+    #[error("{0}")]
+    NotInRegistry(String),
+    /// A registry does not take the credentials; the text is complete.
+    #[error("{0}")]
+    Unauthorized(String),
+    /// A registry cannot be reached, or fails; the text is complete.
+    #[error("{0}")]
+    Registry(String),
     /// Something that should not happen; the text says what.
     #[error("{0}")]
     Internal(String),

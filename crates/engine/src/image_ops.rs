@@ -159,17 +159,34 @@ impl Engine {
         if self.images.get(image_id).is_ok() {
             return;
         }
-        let in_use: Vec<PathBuf> = self
-            .all()
-            .iter()
-            .flat_map(|container| container.data().record.layers.clone())
-            .collect();
-        if let Err(error) = self.images.prune_layers(&in_use) {
+        if let Err(error) = self.images.prune_layers(&self.layers_in_use()) {
             tracing::warn!("{error}");
         }
     }
 
-    fn image_event(&self, action: &str, id: &str, name: &str) {
+    /// Deletes the layers of a pull or load that was cut when they were complete and the image was not.
+    pub(crate) fn clear_layers(&self) {
+        if !self.images.problems().is_empty() {
+            // They may be of an image that cannot be read just now.
+            return;
+        }
+        let (store, in_use) = (Arc::clone(&self.images), self.layers_in_use());
+        // Not on the way of the start: deleting takes its time.
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = store.prune_layers(&in_use) {
+                tracing::warn!("{error}");
+            }
+        });
+    }
+
+    fn layers_in_use(&self) -> Vec<PathBuf> {
+        self.all()
+            .iter()
+            .flat_map(|container| container.data().record.layers.clone())
+            .collect()
+    }
+
+    pub(crate) fn image_event(&self, action: &str, id: &str, name: &str) {
         let attributes = BTreeMap::from([("name".to_owned(), name.to_owned())]);
         self.events.publish(Kind::Image, action, id, attributes);
     }

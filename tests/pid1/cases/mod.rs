@@ -12,6 +12,7 @@ mod inspect;
 mod isolation;
 mod lifecycle;
 mod logs;
+mod registry;
 mod restart;
 mod run;
 mod terminal;

@@ -51,17 +51,9 @@ pub async fn build_prune(_: Call) -> Result<Answer> {
     )
 }
 
-/// `POST /auth`, `GET /images/search`, `GET /distribution/{name}/json`, pushing and pulling
-pub async fn registry(_: Call) -> Result<Answer> {
-    Err(not_here("registries"))
-}
-
-/// `POST /images/create`
-pub async fn pull(call: Call) -> Result<Answer> {
-    let name = call.query.text("fromImage").unwrap_or("an image");
-    Err(Error::NotImplemented(format!(
-        "System Docker does not pull images: load {name} with \"system-docker load\", from \"docker save {name}\" of User Docker"
-    )))
+/// `GET /images/search`
+pub async fn search(_: Call) -> Result<Answer> {
+    Err(not_here("searching registries"))
 }
 
 /// Checkpoints.

@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::log;
 
-const USAGE: &str = "usage: coracle engine --root DIR --exec-root DIR --socket PATH [--images DIR] [--cgroup-parent PATH]";
+const USAGE: &str = "usage: coracle engine --root DIR --exec-root DIR --socket PATH [--images DIR] [--cgroup-parent PATH] [--insecure-registry HOST]... [--registry-mirror URL]...";
 
 /// As in PID 1: the engine mostly waits, its work is in helpers.
 const WORKERS: usize = 2;
@@ -27,6 +27,8 @@ struct Arguments {
     socket: PathBuf,
     images: Option<PathBuf>,
     cgroup_parent: Option<String>,
+    insecure_registries: Vec<String>,
+    registry_mirrors: Vec<String>,
 }
 
 /// Runs until SIGTERM or SIGINT, then stops every container.
@@ -57,6 +59,16 @@ fn parse(args: Vec<OsString>) -> anyhow::Result<Arguments> {
             Some("--cgroup-parent") => {
                 arguments.cgroup_parent = Some(value.to_string_lossy().into_owned());
             }
+            Some("--insecure-registry") => {
+                arguments
+                    .insecure_registries
+                    .push(value.to_string_lossy().into_owned());
+            }
+            Some("--registry-mirror") => {
+                arguments
+                    .registry_mirrors
+                    .push(value.to_string_lossy().into_owned());
+            }
             _ => bail!("unknown option {}\n{USAGE}", name.display()),
         }
     }
@@ -80,6 +92,8 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     if let Some(parent) = arguments.cgroup_parent {
         options.cgroup_parent = parent;
     }
+    options.registries.insecure_registries = arguments.insecure_registries;
+    options.registries.registry_mirrors = arguments.registry_mirrors;
     let engine = Engine::new(
         options,
         Reaper::start().context("become the reaper of children")?,
@@ -125,12 +139,13 @@ mod tests {
     fn options_are_pairs_and_paths_absolute() {
         let of = |line: &str| parse(line.split_whitespace().map(OsString::from).collect());
         let arguments =
-            of("--root /r --exec-root /x --socket /s --images /i --cgroup-parent /c").unwrap();
+            of("--root /r --exec-root /x --socket /s --images /i --cgroup-parent /c --insecure-registry a --insecure-registry b").unwrap();
         assert_eq!(
             (arguments.root, arguments.exec_root, arguments.socket),
             ("/r".into(), "/x".into(), "/s".into())
         );
         assert_eq!(arguments.images, Some("/i".into()));
+        assert_eq!(arguments.insecure_registries, ["a", "b"]);
         for (line, text) in [
             ("--root", "--root needs a value"),
             ("--nope x", "unknown option --nope"),

@@ -1,0 +1,454 @@
+//! `docker pull`: layers come three at a time into a spool, are unpacked in their order by the store's helper, and
+//! become an image with the last of them, or nothing.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coracle_distribution::{
+    Content, Credentials, Descriptor, Downloaded, Entry, Error as RegistryError, ImageManifest,
+    Platform, Registry,
+};
+use coracle_image::{Digest, ImageConfig, Incoming, Named, Received, Reference};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use super::{Progress, Report, Spool, about, check_name, ours, remember};
+use crate::engine::{Engine, blocking};
+use crate::error::Result;
+
+/// Layers that come at once (Docker, `max-concurrent-downloads`).
+const DOWNLOADS: usize = 3;
+/// Attempts at a small document, and the pause after the first.
+const ATTEMPTS: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(250);
+/// Indexes in indexes that are followed.
+const DEPTH: usize = 4;
+
+/// What a client wants to have.
+#[derive(Clone, Debug)]
+pub struct PullRequest {
+    /// The image; with neither tag nor digest, all tags of the repository.
+    pub reference: Reference,
+    /// Which of several platforms; the machine's when absent.
+    pub platform: Option<Platform>,
+    /// Who asks.
+    pub credentials: Credentials,
+}
+
+impl Engine {
+    /// Pulls images. Dropped, it stops and leaves nothing behind.
+    ///
+    /// # Errors
+    /// Docker's texts.
+    pub async fn pull(self: &Arc<Self>, request: &PullRequest, report: &Report) -> Result<()> {
+        let mut reference = request.reference.clone();
+        if reference.digest.is_some() {
+            // The digest says it all.
+            reference.tag = None;
+        }
+        check_name(&reference.name)?;
+        let puller = Puller {
+            engine: Arc::clone(self),
+            name: reference.name.clone(),
+            platform: request.platform.clone(),
+            report: report.clone(),
+        };
+        let mut attempts = self.attempts(&reference.name, &request.credentials, false);
+        let is_new = loop {
+            let registry = attempts
+                .next()
+                .await
+                .map_err(|error| about(&reference, error))?;
+            match puller.pull(&registry, &reference).await {
+                Ok(is_new) => break is_new,
+                Err(error) => attempts
+                    .failed(error)
+                    .map_err(|error| about(&reference, error))?,
+            }
+        };
+        let shown = reference.familiar();
+        puller.tell(Progress::message(
+            "",
+            if is_new {
+                format!("Status: Downloaded newer image for {shown}")
+            } else {
+                format!("Status: Image is up to date for {shown}")
+            },
+        ));
+        self.image_event("pull", &shown, &reference.name.familiar());
+        Ok(())
+    }
+}
+
+struct Puller {
+    engine: Arc<Engine>,
+    name: Named,
+    platform: Option<Platform>,
+    report: Report,
+}
+
+impl Puller {
+    fn tell(&self, progress: Progress) {
+        // Nobody listening is no error.
+        let _ = self.report.send(progress);
+    }
+
+    /// Whether anything changed.
+    async fn pull(
+        &self,
+        registry: &Arc<Registry>,
+        reference: &Reference,
+    ) -> Result<bool, RegistryError> {
+        if reference.tag.is_some() || reference.digest.is_some() {
+            return self.pull_one(registry, reference).await;
+        }
+        let mut is_new = false;
+        for tag in registry.tags().await? {
+            let reference = Reference {
+                tag: Some(tag),
+                ..reference.clone()
+            };
+            is_new |= self.pull_one(registry, &reference).await?;
+        }
+        Ok(is_new)
+    }
+
+    async fn pull_one(
+        &self,
+        registry: &Arc<Registry>,
+        reference: &Reference,
+    ) -> Result<bool, RegistryError> {
+        let (wanted, shown) = match (&reference.digest, &reference.tag) {
+            (Some(digest), _) => (digest.to_string(), reference.to_string()),
+            (None, tag) => {
+                let tag = tag.clone().unwrap_or_default();
+                (tag.clone(), tag)
+            }
+        };
+        let found = registry.manifest(&wanted).await?;
+        let content = Content::parse(&found.content_type, &found.bytes)?;
+        if content == Content::Schema1 {
+            return Err(deprecated(reference));
+        }
+        let text = format!("Pulling from {}", self.name.path());
+        self.tell(Progress::message(shown, text));
+        let manifest = self.choose(registry, reference, content).await?;
+        let by_digest = Reference {
+            name: self.name.clone(),
+            tag: None,
+            digest: Some(found.digest.clone()),
+        };
+        let mut names = vec![by_digest];
+        if reference.tag.is_some() {
+            names.insert(0, reference.clone());
+        }
+        let received = self.fetch(registry, &manifest, names).await?;
+        self.tell(Progress::message("", format!("Digest: {}", found.digest)));
+        Ok(received.is_new)
+    }
+
+    /// The manifest of an image for the platform that is wanted.
+    async fn choose(
+        &self,
+        registry: &Registry,
+        reference: &Reference,
+        mut content: Content,
+    ) -> Result<ImageManifest, RegistryError> {
+        let platform = self.platform.clone().unwrap_or_else(Platform::host);
+        for _ in 0..DEPTH {
+            let entries = match content {
+                Content::Image(manifest) => return Ok(manifest),
+                Content::Schema1 => return Err(deprecated(reference)),
+                Content::Index(entries) => entries,
+            };
+            let Some(entry) = best(entries, &platform) else {
+                break;
+            };
+            let digest = entry.descriptor.digest.to_string();
+            let found = registry.manifest(&digest).await?;
+            content = Content::parse(&found.content_type, &found.bytes)?;
+        }
+        Err(RegistryError::Invalid(format!(
+            "no matching manifest for {platform} in the manifest list entries"
+        )))
+    }
+
+    /// Makes the image, unless the store has it, and names it.
+    async fn fetch(
+        &self,
+        registry: &Arc<Registry>,
+        manifest: &ImageManifest,
+        names: Vec<Reference>,
+    ) -> Result<Received, RegistryError> {
+        let spool = Spool::open(&self.engine.images).await?;
+        let id = manifest.config.digest.clone();
+        let config = if self.engine.images.get(&id.to_string()).is_ok() {
+            None
+        } else {
+            let config = document(registry, &manifest.config).await?;
+            self.fetch_layers(registry, manifest, &config, &spool.incoming()?)
+                .await?;
+            Some(config)
+        };
+        let incoming = spool.incoming()?;
+        ours(blocking(move || incoming.finish(&id, config.as_deref(), &names)).await)
+    }
+
+    async fn fetch_layers(
+        &self,
+        registry: &Arc<Registry>,
+        manifest: &ImageManifest,
+        config: &[u8],
+        incoming: &Arc<Incoming>,
+    ) -> Result<(), RegistryError> {
+        let config: ImageConfig = serde_json::from_slice(config).map_err(unusable)?;
+        if !matches!(config.os.as_str(), "linux" | "") {
+            return Err(RegistryError::Invalid(format!(
+                "cannot download image with operating system \"{}\" when requesting \"linux\"",
+                config.os
+            )));
+        }
+        let diff_ids = config.rootfs.diff_ids;
+        if diff_ids.len() != manifest.layers.len() {
+            return Err(RegistryError::Invalid(
+                "layers from manifest don't match image configuration".into(),
+            ));
+        }
+        let layers = self.missing(incoming, manifest, &diff_ids).await?;
+        let mut downloads = self.download(registry, incoming, &layers);
+        let mut arrived = BTreeMap::new();
+        for (number, (blob, diff_id)) in layers.iter().enumerate() {
+            let path = loop {
+                if let Some(path) = arrived.remove(&number) {
+                    break path;
+                }
+                let Some((number, result)) = downloads.results.recv().await else {
+                    return Err(RegistryError::Invalid("a download has ended early".into()));
+                };
+                arrived.insert(number, result?);
+            };
+            self.unpack(incoming, path, blob, diff_id).await?;
+        }
+        for (blob, diff_id) in manifest.layers.iter().zip(&diff_ids) {
+            remember(&self.engine.images, &self.name, blob, diff_id).await;
+        }
+        Ok(())
+    }
+
+    /// The layers that are not here, each once; clients are told about all.
+    async fn missing(
+        &self,
+        incoming: &Arc<Incoming>,
+        manifest: &ImageManifest,
+        diff_ids: &[Digest],
+    ) -> Result<Vec<(Descriptor, Digest)>, RegistryError> {
+        let (incoming, wanted) = (Arc::clone(incoming), diff_ids.to_vec());
+        let here: Vec<bool> = ours(
+            blocking(move || {
+                wanted
+                    .iter()
+                    .map(|diff_id| incoming.has_layer(diff_id))
+                    .collect()
+            })
+            .await
+            .map(Ok),
+        )?;
+        let mut seen = HashSet::new();
+        let mut missing = Vec::new();
+        for ((blob, diff_id), here) in manifest.layers.iter().zip(diff_ids).zip(here) {
+            if !seen.insert((&blob.digest, diff_id)) {
+                continue;
+            }
+            if here {
+                self.tell(Progress::layer(&blob.digest, "Already exists"));
+                continue;
+            }
+            self.tell(Progress::layer(&blob.digest, "Pulling fs layer"));
+            missing.push((blob.clone(), diff_id.clone()));
+        }
+        for (blob, _) in missing.iter().skip(DOWNLOADS) {
+            self.tell(Progress::layer(&blob.digest, "Waiting"));
+        }
+        Ok(missing)
+    }
+
+    fn download(
+        &self,
+        registry: &Arc<Registry>,
+        incoming: &Incoming,
+        layers: &[(Descriptor, Digest)],
+    ) -> Downloads {
+        let places = Arc::new(Semaphore::new(DOWNLOADS));
+        let (sender, results) = mpsc::unbounded_channel();
+        let mut tasks = JoinSet::new();
+        for (number, (blob, _)) in layers.iter().enumerate() {
+            let (registry, places) = (Arc::clone(registry), Arc::clone(&places));
+            let (sender, report) = (sender.clone(), self.report.clone());
+            let path = incoming.spool().join(number.to_string());
+            let blob = blob.clone();
+            tasks.spawn(async move {
+                // Nobody closes it.
+                let _place = places.acquire().await;
+                let result = download_one(&registry, &blob, &path, &report).await;
+                // The pull may have failed for another layer.
+                let _ = sender.send((number, result.map(|()| path)));
+            });
+        }
+        Downloads {
+            results,
+            _tasks: tasks,
+        }
+    }
+
+    async fn unpack(
+        &self,
+        incoming: &Arc<Incoming>,
+        path: PathBuf,
+        blob: &Descriptor,
+        diff_id: &Digest,
+    ) -> Result<(), RegistryError> {
+        self.tell(Progress::part(&blob.digest, "Extracting", 0, blob.size));
+        let (incoming, reaper) = (Arc::clone(incoming), Arc::clone(&self.engine.reaper));
+        let wanted = diff_id.clone();
+        let unpacked = blocking(move || -> Result<(), String> {
+            let file = File::open(&path).map_err(|error| error.to_string())?;
+            let result = incoming.add_layer(file, &wanted, reaper.as_ref());
+            // The rest of the pull needs the place.
+            let _ = std::fs::remove_file(&path);
+            result.map_err(|error| error.to_string())
+        });
+        let failed =
+            |text: String| RegistryError::Invalid(format!("failed to register layer: {text}"));
+        unpacked
+            .await
+            .map_err(|error| failed(error.to_string()))?
+            .map_err(failed)?;
+        self.tell(Progress::part(
+            &blob.digest,
+            "Extracting",
+            blob.size,
+            blob.size,
+        ));
+        self.tell(Progress::layer(&blob.digest, "Pull complete"));
+        Ok(())
+    }
+}
+
+/// Downloads under way; dropped, they stop.
+struct Downloads {
+    results: mpsc::UnboundedReceiver<(usize, Result<PathBuf, RegistryError>)>,
+    _tasks: JoinSet<()>,
+}
+
+async fn download_one(
+    registry: &Registry,
+    blob: &Descriptor,
+    path: &std::path::Path,
+    report: &Report,
+) -> Result<(), RegistryError> {
+    let tell = |progress| drop(report.send(progress));
+    let note = |event| {
+        tell(match event {
+            Downloaded::Bytes(bytes) => {
+                Progress::part(&blob.digest, "Downloading", bytes, blob.size)
+            }
+            Downloaded::Retry(seconds) => {
+                let unit = if seconds == 1 { "second" } else { "seconds" };
+                Progress::layer(&blob.digest, format!("Retrying in {seconds} {unit}"))
+            }
+            Downloaded::Whole => Progress::layer(&blob.digest, "Verifying Checksum"),
+        });
+    };
+    registry.download(blob, path, note).await?;
+    tell(Progress::layer(&blob.digest, "Download complete"));
+    Ok(())
+}
+
+/// The entry that does best; the first of equals.
+fn best(entries: Vec<Entry>, platform: &Platform) -> Option<Entry> {
+    let rank = |entry: &Entry| match &entry.platform {
+        Some(offered) => platform.rank(offered),
+        // For anything, after those that say what they are for.
+        None => Some(u32::MAX),
+    };
+    entries
+        .into_iter()
+        .filter_map(|entry| Some((rank(&entry)?, entry)))
+        .min_by_key(|(rank, _)| *rank)
+        .map(|(_, entry)| entry)
+}
+
+/// A small blob; what fails in passing is tried again.
+async fn document(registry: &Registry, blob: &Descriptor) -> Result<Vec<u8>, RegistryError> {
+    let mut pause = PAUSE;
+    for _ in 1..ATTEMPTS {
+        match registry.document(blob).await {
+            Err(error) if error.is_passing() => tokio::time::sleep(pause).await,
+            other => return other,
+        }
+        pause *= 2;
+    }
+    registry.document(blob).await
+}
+
+/// Docker's former image format.
+pub(super) fn deprecated(reference: &Reference) -> RegistryError {
+    RegistryError::Invalid(format!(
+        "Docker Image Format v1 and Docker Image manifest version 2, schema 1 support has been removed. Suggest the author \
+         of {reference} to upgrade the image to the OCI Format or Docker Image manifest v2, schema 2. More information at \
+         https://docs.docker.com/go/deprecated-image-specs/"
+    ))
+}
+
+pub(super) fn unusable(error: serde_json::Error) -> RegistryError {
+    RegistryError::Invalid(format!("image configuration: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(number: u64, platform: Option<&str>) -> Entry {
+        Entry {
+            descriptor: Descriptor {
+                media_type: String::new(),
+                size: number,
+                digest: Digest::of(b""),
+            },
+            platform: platform.map(|text| Platform::parse(text).unwrap()),
+        }
+    }
+
+    #[test]
+    fn the_best_platform_is_chosen() {
+        let list = [
+            Some("linux/arm64"),
+            None,
+            Some("linux/arm/v6"),
+            Some("linux/arm/v7"),
+            Some("linux/amd64"),
+            Some("linux/amd64"),
+        ];
+        let entries = || {
+            (0..)
+                .zip(list)
+                .map(|(n, p)| entry(n, p))
+                .collect::<Vec<_>>()
+        };
+        for (wanted, expected) in [
+            ("linux/amd64", 4),
+            ("linux/arm", 3),
+            ("linux/arm/v6", 2),
+            ("linux/riscv64", 1),
+        ] {
+            let platform = Platform::parse(wanted).unwrap();
+            let found = best(entries(), &platform).unwrap();
+            assert_eq!(found.descriptor.size, expected, "{wanted}");
+        }
+        let platform = Platform::parse("linux/riscv64").unwrap();
+        assert_eq!(best(vec![entry(0, Some("linux/amd64"))], &platform), None);
+    }
+}

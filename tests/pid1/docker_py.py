@@ -127,7 +127,7 @@ def images(client):
         pass
     else:
         raise AssertionError("an image that is not there")
-    refused(lambda: client.images.pull("nope"), 501, "does not pull images")
+    refused(lambda: client.images.pull("127.0.0.1:1/nope"), 500, "connection refused")
 
 
 def volumes(client):

@@ -38,7 +38,7 @@ pub struct Options {
     pub cgroup_parent: String,
     /// Rotation of logs whose container asks for none.
     pub log_rotation: Rotation,
-    /// How registries are reached.
+    /// How registries are reached, to begin with: see [`Engine::set_registries`].
     pub registries: Settings,
 }
 
@@ -68,6 +68,7 @@ pub struct Engine {
     pub(crate) reaper: Arc<Reaper>,
     pub(crate) events: Events,
     pub(crate) images: Arc<Store>,
+    pub(crate) registries: RwLock<Arc<Settings>>,
     pub(crate) runtime: Runtime,
     pub(crate) cgroups: Cgroups,
     pub(crate) roots: Roots,
@@ -102,6 +103,7 @@ impl Engine {
             reaper,
             events: Events::default(),
             images: Arc::new(images),
+            registries: RwLock::new(Arc::new(options.registries.clone())),
             runtime: Runtime::new(options.exec_root.join("runtime")),
             cgroups: Cgroups::new(&options.cgroup_parent)?,
             roots: Roots::new(options.exec_root.join("rootfs"))?,

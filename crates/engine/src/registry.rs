@@ -9,7 +9,7 @@ mod pull;
 mod push;
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use coracle_distribution::{
     Code, Credentials, Descriptor, Endpoint, Error as RegistryError, Registry, Settings,
@@ -29,9 +29,9 @@ const RESERVED: &str = "scratch";
 
 /// The endpoints of a registry, one after the other, until something works at one.
 struct Attempts<'a> {
-    settings: &'a Settings,
+    settings: Arc<Settings>,
     name: &'a Named,
-    credentials: &'a Credentials,
+    credentials: Credentials,
     push: bool,
     endpoints: std::vec::IntoIter<Endpoint>,
     /// The endpoint that was opened last.
@@ -42,23 +42,33 @@ struct Attempts<'a> {
 }
 
 impl Engine {
+    /// How registries are reached.
+    pub fn registries(&self) -> Arc<Settings> {
+        let settings = self.registries.read();
+        Arc::clone(&settings.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes how registries are reached, from the next request on.
+    pub fn set_registries(&self, settings: Settings) {
+        let mut place = self
+            .registries
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *place = Arc::new(settings);
+    }
+
     /// Attempts at a repository's registry; without credentials of the client, with those of the configuration.
-    fn attempts<'a>(
-        &'a self,
-        name: &'a Named,
-        credentials: &'a Credentials,
-        push: bool,
-    ) -> Attempts<'a> {
-        let settings = &self.options.registries;
+    fn attempts<'a>(&self, name: &'a Named, credentials: &Credentials, push: bool) -> Attempts<'a> {
+        let settings = self.registries();
         Attempts {
-            settings,
             name,
             credentials: match settings.credentials(name) {
-                Some(configured) if credentials.is_empty() => configured,
-                _ => credentials,
+                Some(configured) if credentials.is_empty() => configured.clone(),
+                _ => credentials.clone(),
             },
             push,
             endpoints: settings.endpoints(name.domain(), !push).into_iter(),
+            settings,
             current: None,
             secure: HashSet::new(),
             last: None,
@@ -78,10 +88,10 @@ impl Attempts<'_> {
             }
             let endpoint = self.current.insert(endpoint);
             let opened = Registry::connect(
-                self.settings,
+                &self.settings,
                 endpoint,
                 self.name,
-                self.credentials,
+                &self.credentials,
                 self.push,
             );
             match opened.await {
@@ -163,6 +173,14 @@ impl Spool {
         let store = Arc::clone(store);
         let incoming = ours(blocking(move || store.receive()).await)?;
         Ok(Self(Some(Arc::new(incoming))))
+    }
+
+    /// Ends it, and waits until what nobody needs is gone.
+    async fn close(mut self) {
+        if let Some(incoming) = self.0.take() {
+            // The worker cannot fail: dropping does not.
+            let _ = blocking(move || drop(incoming)).await;
+        }
     }
 
     /// For a worker; nothing else may keep it longer than this.

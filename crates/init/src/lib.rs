@@ -19,6 +19,7 @@ mod mounts;
 mod phase;
 mod power;
 mod recovery;
+mod registries;
 mod shutdown;
 mod state;
 mod switch_root;

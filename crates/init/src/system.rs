@@ -279,6 +279,11 @@ fn configuration(system: &mut System) -> Result<(), Error> {
     for problem in &system.loaded.problems {
         system.consoles.say(&problem.to_string());
     }
+    if let Some(docker) = &system.docker {
+        for problem in docker.set_registries(&system.loaded.config) {
+            system.consoles.say(&problem);
+        }
+    }
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use coracle_config::Config;
 use coracle_engine::{Engine, Options, Reaper};
 use coracle_services::{Engines, Places};
 use tokio::net::UnixListener;
@@ -16,6 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::Error;
 use crate::power::PowerAction;
+use crate::registries;
 
 const ROOT: &str = "/var/lib/system-docker";
 const EXEC_ROOT: &str = "/run/system-docker";
@@ -74,6 +76,13 @@ impl SystemDocker {
             engines,
             signals,
         })
+    }
+
+    /// Takes over what the configuration says of registries.
+    pub(crate) fn set_registries(&self, config: &Config) -> Vec<String> {
+        let (settings, problems) = registries::settings(config, Path::new(BUNDLED));
+        self.engine.set_registries(settings);
+        problems
     }
 
     /// Starts the services in the background.

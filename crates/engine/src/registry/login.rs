@@ -27,7 +27,7 @@ impl Engine {
     /// # Errors
     /// Docker's texts.
     pub async fn log_in(&self, credentials: &Credentials) -> Result<Option<String>> {
-        coracle_distribution::login(&self.options.registries, credentials)
+        coracle_distribution::login(&self.registries(), credentials)
             .await
             .map_err(|error| {
                 let text = error.to_string();

@@ -184,6 +184,18 @@ impl Puller {
         names: Vec<Reference>,
     ) -> Result<Received, RegistryError> {
         let spool = Spool::open(&self.engine.images).await?;
+        let result = self.fetch_into(&spool, registry, manifest, names).await;
+        spool.close().await;
+        result
+    }
+
+    async fn fetch_into(
+        &self,
+        spool: &Spool,
+        registry: &Arc<Registry>,
+        manifest: &ImageManifest,
+        names: Vec<Reference>,
+    ) -> Result<Received, RegistryError> {
         let id = manifest.config.digest.clone();
         let config = if self.engine.images.get(&id.to_string()).is_ok() {
             None
@@ -219,21 +231,37 @@ impl Puller {
         }
         let layers = self.missing(incoming, manifest, &diff_ids).await?;
         let mut downloads = self.download(registry, incoming, &layers);
+        let unpacked = self
+            .unpack_all(incoming, &layers, &mut downloads.results)
+            .await;
+        // None writes into the spool any more.
+        downloads.tasks.shutdown().await;
+        unpacked?;
+        for (blob, diff_id) in manifest.layers.iter().zip(&diff_ids) {
+            remember(&self.engine.images, &self.name, blob, diff_id).await;
+        }
+        Ok(())
+    }
+
+    /// Unpacks layers in their order, as they arrive.
+    async fn unpack_all(
+        &self,
+        incoming: &Arc<Incoming>,
+        layers: &[(Descriptor, Digest)],
+        results: &mut mpsc::UnboundedReceiver<Arrival>,
+    ) -> Result<(), RegistryError> {
         let mut arrived = BTreeMap::new();
         for (number, (blob, diff_id)) in layers.iter().enumerate() {
             let path = loop {
                 if let Some(path) = arrived.remove(&number) {
                     break path;
                 }
-                let Some((number, result)) = downloads.results.recv().await else {
+                let Some((number, result)) = results.recv().await else {
                     return Err(RegistryError::Invalid("a download has ended early".into()));
                 };
                 arrived.insert(number, result?);
             };
             self.unpack(incoming, path, blob, diff_id).await?;
-        }
-        for (blob, diff_id) in manifest.layers.iter().zip(&diff_ids) {
-            remember(&self.engine.images, &self.name, blob, diff_id).await;
         }
         Ok(())
     }
@@ -297,10 +325,7 @@ impl Puller {
                 let _ = sender.send((number, result.map(|()| path)));
             });
         }
-        Downloads {
-            results,
-            _tasks: tasks,
-        }
+        Downloads { results, tasks }
     }
 
     async fn unpack(
@@ -337,10 +362,13 @@ impl Puller {
     }
 }
 
+/// The number of a layer, and the file that has it.
+type Arrival = (usize, Result<PathBuf, RegistryError>);
+
 /// Downloads under way; dropped, they stop.
 struct Downloads {
-    results: mpsc::UnboundedReceiver<(usize, Result<PathBuf, RegistryError>)>,
-    _tasks: JoinSet<()>,
+    results: mpsc::UnboundedReceiver<Arrival>,
+    tasks: JoinSet<()>,
 }
 
 async fn download_one(

@@ -124,8 +124,19 @@ impl Pusher {
 
     async fn push_image(&self, tag: &str, image: &Image) -> Result<(), RegistryError> {
         let spool = Spool::open(&self.store).await?;
+        let result = self.push_from(&spool, tag, image).await;
+        spool.close().await;
+        result
+    }
+
+    async fn push_from(
+        &self,
+        spool: &Spool,
+        tag: &str,
+        image: &Image,
+    ) -> Result<(), RegistryError> {
         let layers = self
-            .push_layers(&spool, &image.config.rootfs.diff_ids)
+            .push_layers(spool, &image.config.rootfs.diff_ids)
             .await?;
         let (store, id) = (Arc::clone(&self.store), image.id.clone());
         let config = ours(blocking(move || store.config_bytes(&id)).await)?;
@@ -188,12 +199,10 @@ impl Pusher {
                 Ok::<_, RegistryError>((diff_id, blob))
             });
         }
-        let mut blobs = HashMap::new();
-        while let Some(result) = tasks.join_next().await {
-            let ended = |error| RegistryError::Invalid(format!("a layer's task failed: {error}"));
-            let (diff_id, blob) = result.map_err(ended)??;
-            blobs.insert(diff_id, blob);
-        }
+        let blobs = all(&mut tasks).await;
+        // None uses the spool any more.
+        tasks.shutdown().await;
+        let blobs = blobs?;
         Ok(diff_ids
             .iter()
             .filter_map(|diff_id| blobs.get(diff_id).cloned())
@@ -293,6 +302,19 @@ impl Pusher {
     async fn remember(&self, diff_id: &Digest, blob: &Descriptor) {
         super::remember(&self.store, &self.name, blob, diff_id).await;
     }
+}
+
+/// What tasks give, or the first error of one.
+async fn all(
+    tasks: &mut JoinSet<Result<(Digest, Descriptor), RegistryError>>,
+) -> Result<HashMap<Digest, Descriptor>, RegistryError> {
+    let mut blobs = HashMap::new();
+    while let Some(result) = tasks.join_next().await {
+        let ended = |error| RegistryError::Invalid(format!("a layer's task failed: {error}"));
+        let (diff_id, blob) = result.map_err(ended)??;
+        blobs.insert(diff_id, blob);
+    }
+    Ok(blobs)
 }
 
 /// Whether a blob can stand in a manifest as Docker's layer.

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
@@ -116,22 +117,55 @@ pub async fn discard(body: RequestBody) {
 /// # Errors
 /// Those of the consumer; when the client goes away the consumer sees the end of the data.
 pub async fn pipe_to<T>(
-    mut body: RequestBody,
+    body: RequestBody,
     consumer: impl AsyncFnOnce(OwnedFd) -> Result<T>,
+) -> Result<T> {
+    pipe_whole(body, async |pipe, _| consumer(pipe).await).await
+}
+
+/// Whether a body has come to its end; asked when the pipe has.
+#[derive(Clone, Debug, Default)]
+pub struct Whole(Arc<AtomicBool>);
+
+impl Whole {
+    /// False when the client has gone away before.
+    pub fn is_whole(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// As [`pipe_to`], for consumers that must know whether the data is complete.
+///
+/// # Errors
+/// Those of the consumer.
+pub async fn pipe_whole<T>(
+    mut body: RequestBody,
+    consumer: impl AsyncFnOnce(OwnedFd, Whole) -> Result<T>,
 ) -> Result<T> {
     let internal =
         |error: io::Error| Error::Internal(format!("make a pipe for the request body: {error}"));
     let (reader, writer) = io::pipe().map_err(internal)?;
     let mut writer = pipe::Sender::from_owned_fd(writer.into()).map_err(internal)?;
+    let whole = Whole::default();
+    let end = whole.clone();
     let feed = async move {
         let mut open = true;
-        while let Some(Ok(frame)) = body.frame().await {
-            if let (true, Some(data)) = (open, frame.data_ref()) {
-                open = writer.write_all(data).await.is_ok();
+        loop {
+            match body.frame().await {
+                Some(Ok(frame)) => {
+                    if let (true, Some(data)) = (open, frame.data_ref()) {
+                        open = writer.write_all(data).await.is_ok();
+                    }
+                }
+                Some(Err(_)) => break,
+                None => {
+                    end.0.store(true, Ordering::Release);
+                    break;
+                }
             }
         }
     };
-    let (result, ()) = tokio::join!(consumer(reader.into()), feed);
+    let (result, ()) = tokio::join!(consumer(reader.into(), whole), feed);
     result
 }
 
@@ -227,6 +261,24 @@ mod tests {
             Ok(reading.await.unwrap().unwrap())
         });
         assert_eq!(text.await.unwrap(), "abcd");
+    }
+
+    #[tokio::test]
+    async fn a_cut_body_is_told_from_a_whole_one() {
+        for (cut, expected) in [(false, true), (true, false)] {
+            let pieces = ["ab", "cd"].map(|piece| Ok(Frame::data(Bytes::from(piece))));
+            let end = cut.then(|| Err(io::ErrorKind::BrokenPipe.into()));
+            let pieces = futures_util::stream::iter(pieces.into_iter().chain(end));
+            let body = BodyExt::boxed_unsync(StreamBody::new(pieces));
+            let read = pipe_whole(body, async |pipe, whole| {
+                let reading = tokio::task::spawn_blocking(move || {
+                    let text = io::read_to_string(std::fs::File::from(pipe)).unwrap();
+                    (text, whole.is_whole())
+                });
+                Ok(reading.await.unwrap())
+            });
+            assert_eq!(read.await.unwrap(), ("abcd".to_owned(), expected));
+        }
     }
 
     #[tokio::test]

@@ -1,8 +1,8 @@
 //! The helper process `coracle unpack …`: everything that reads untrusted archives.
 //!
 //! * `load --root DIR`: an image archive on stdin becomes layers and configurations below `DIR`.
-//! * `layer --target DIR --diff-id DIGEST`: a layer on stdin becomes the tree `DIR`, to which the process is confined;
-//!   its recipe (see `recipe.rs`) goes to descriptor 3.
+//! * `layer --target DIR [--diff-id DIGEST]`: a layer on stdin becomes the tree `DIR`, to which the process is confined;
+//!   its recipe (see `recipe.rs`) goes to descriptor 3. With a digest it must be the archive's.
 //!
 //! Results go to stdout, one JSON [`Message`] a line; the last one says why when the exit code is not 0.
 
@@ -28,8 +28,8 @@ use crate::error::Error;
 pub(crate) enum Message {
     /// A layer is being unpacked.
     Layer(Digest),
-    /// A layer was unpacked; the bytes of its files.
-    Size(u64),
+    /// A layer was unpacked: the digest of its archive, the bytes of its files.
+    Unpacked { diff_id: Digest, size: u64 },
     /// An image is complete; the names it shall have, in full form.
     Image { id: Digest, names: Vec<String> },
     /// It failed.
@@ -51,7 +51,7 @@ impl Message {
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match Arguments::parse(args) {
         Ok(Arguments::Load { root }) => archive::load(io::stdin().lock(), &root),
-        Ok(Arguments::Layer { target, diff_id }) => layer::run(&target, &diff_id),
+        Ok(Arguments::Layer { target, diff_id }) => layer::run(&target, diff_id.as_ref()),
         Err(message) => Err(Error::Archive(message)),
     };
     match result {
@@ -66,13 +66,18 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 #[derive(Debug, Eq, PartialEq)]
 enum Arguments {
-    Load { root: PathBuf },
-    Layer { target: PathBuf, diff_id: Digest },
+    Load {
+        root: PathBuf,
+    },
+    Layer {
+        target: PathBuf,
+        diff_id: Option<Digest>,
+    },
 }
 
 impl Arguments {
     fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Self, String> {
-        let usage = "usage: unpack load --root DIR | unpack layer --target DIR --diff-id DIGEST";
+        let usage = "usage: unpack load --root DIR | unpack layer --target DIR [--diff-id DIGEST]";
         let args: Vec<_> = args.into_iter().collect();
         let words: Vec<_> = args
             .iter()
@@ -82,13 +87,17 @@ impl Arguments {
             ["load", "--root", _] => Ok(Self::Load {
                 root: PathBuf::from(&args[2]),
             }),
+            ["layer", "--target", _] => Ok(Self::Layer {
+                target: PathBuf::from(&args[2]),
+                diff_id: None,
+            }),
             ["layer", "--target", _, "--diff-id", digest] => {
                 let diff_id = digest
                     .parse()
                     .map_err(|error| format!("unpack layer: {error}"))?;
                 Ok(Self::Layer {
                     target: PathBuf::from(&args[2]),
-                    diff_id,
+                    diff_id: Some(diff_id),
                 })
             }
             _ => Err(usage.to_owned()),
@@ -113,7 +122,14 @@ mod tests {
             parse(&line),
             Ok(Arguments::Layer {
                 target: "/t".into(),
-                diff_id: digest
+                diff_id: Some(digest)
+            })
+        );
+        assert_eq!(
+            parse("layer --target /t"),
+            Ok(Arguments::Layer {
+                target: "/t".into(),
+                diff_id: None
             })
         );
         assert!(parse("load").unwrap_err().starts_with("usage: "));

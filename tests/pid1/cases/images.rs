@@ -40,3 +40,35 @@ $ docker images -q
 "#,
     );
 }
+
+#[test]
+fn archives_are_imported() {
+    let Some(host) = Host::start() else { return };
+    host.session(
+        r#"
+$ docker create --name box busybox > /dev/null; docker export box | gzip | docker import -m 'by hand' - imported:1
+sha256:<id>
+$ docker run --rm imported:1 cat /data/from-image
+image
+$ docker history --format '{{.Comment}}' imported:1; docker inspect -f '{{.Os}}/{{.Architecture}} {{.Config.Cmd}}' imported:1
+by hand
+linux/amd64 []
+$ docker export box | docker import --platform linux/arm64 - > id; docker inspect -f '{{.Architecture}} {{.RepoTags}}' $(cat id)
+arm64 []
+$ head -c 10000 /bin/busybox | docker import - bad:1 2>&1 | grep -c 'layer: numeric field was not a number'
+1
+$ docker export box | docker import - Bad
+invalid reference format: repository name (library/Bad) must be lowercase
+[1]
+$ docker import http://127.0.0.1:1/x
+Error response from daemon: System Docker does not fetch archives: curl -L http://127.0.0.1:1/x | system-docker import -
+[1]
+$ docker images --format '{{.Repository}}:{{.Tag}}' | sort
+<none>:<none>
+busybox:latest
+imported:1
+$ ls -A root/layers | wc -l
+2
+"#,
+    );
+}

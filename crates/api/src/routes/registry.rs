@@ -1,7 +1,7 @@
-//! Registries: pull, push, log in, and what a registry knows about an image.
+//! Registries: pull (and import, which has the same path), push, log in, and what a registry knows about an image.
 
 use coracle_distribution::{Credentials, Platform};
-use coracle_engine::{PullRequest, PushRequest, Report};
+use coracle_engine::{ImportRequest, PullRequest, PushRequest, Report};
 use coracle_image::{Digest, Reference};
 use futures_util::{StreamExt, stream};
 use hyper::HeaderMap;
@@ -23,7 +23,7 @@ const PLATFORM: ApiVersion = ApiVersion::new(1, 32);
 /// `POST /images/create`
 pub async fn create(call: Call) -> Result<Answer> {
     let Some(name) = call.query.text("fromImage") else {
-        return Err(Error::NotImplemented("importing images".into()));
+        return import(call).await;
     };
     // `docker pull -a` of old clients.
     let name = name.strip_suffix(':').unwrap_or(name);
@@ -34,6 +34,36 @@ pub async fn create(call: Call) -> Result<Answer> {
     };
     let engine = call.engine;
     narrate(|report| async move { engine.pull(&request, &report).await }).await
+}
+
+/// `POST /images/create` with an archive
+async fn import(mut call: Call) -> Result<Answer> {
+    let source = call.query.get("fromSrc").unwrap_or_default();
+    if source != "-" {
+        return Err(Error::NotImplemented(format!(
+            "System Docker does not fetch archives: curl -L {source} | system-docker import -"
+        )));
+    }
+    if call.query.all("changes").any(|change| !change.is_empty()) {
+        return Err(Error::NotImplemented(
+            "System Docker does not apply changes to imported images".into(),
+        ));
+    }
+    let tag = call.query.text("tag");
+    let name = call.query.text("repo").map(|name| reference(name, tag));
+    let comment = call.query.text("message").unwrap_or("Imported from -");
+    let request = ImportRequest {
+        name: name.transpose()?,
+        platform: platform(&call)?,
+        comment: comment.to_owned(),
+    };
+    let (body, engine) = (call.take_body(), call.engine);
+    let id = body::pipe_whole(body, async |archive, whole| {
+        let is_whole = move || whole.is_whole();
+        Ok(engine.import_image(request, archive, is_whole).await?)
+    })
+    .await?;
+    Answer::json(&json!({ "status": id.to_string() }))
 }
 
 /// `POST /images/{name}/push`

@@ -107,7 +107,7 @@ impl Store {
                 Ok(Message::Layer(digest)) => progress(&digest),
                 Ok(Message::Image { id, names }) => images.push((id, names)),
                 Ok(Message::Error(message)) => error = Some(message),
-                Ok(Message::Size(_)) | Err(_) => {}
+                Ok(Message::Unpacked { .. }) | Err(_) => {}
             }
         }
         let status = wait().map_err(failed)?;

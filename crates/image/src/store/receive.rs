@@ -12,7 +12,7 @@ use crate::digest::Digest;
 use crate::error::Error;
 use crate::files::{Layout, write_atomically};
 use crate::reference::Reference;
-use crate::unpack::archive::load_layer;
+use crate::unpack::archive::{import_layer, load_layer};
 use crate::unpack::spool::temporary;
 
 /// An image in the making. Its layers stay as long as this exists; dropped, those go that no image has.
@@ -96,6 +96,24 @@ impl Incoming {
         }
         self.hold(Layout::tree(&layer));
         Ok(())
+    }
+
+    /// Unpacks a layer whose digest nobody knows; gives it.
+    ///
+    /// # Errors
+    /// [`Error::Archive`] when the archive is malformed.
+    pub fn import_layer(&self, blob: File, launcher: &dyn Launcher) -> Result<Digest, Error> {
+        let _changing = lock(&self.store.changes);
+        let layout = &self.store.layout;
+        let wanted = self.store.wanted_layers();
+        let diff_id = import_layer(blob, layout, launcher)?;
+        let layer = layout.layer(&diff_id);
+        let tree = Layout::tree(&layer);
+        if !wanted.contains(&tree) {
+            lock(&self.layers).made.push(layer);
+        }
+        self.hold(tree);
+        Ok(diff_id)
     }
 
     /// Puts the image in place, whose layers are there, and gives it names in their full form. One that the store has

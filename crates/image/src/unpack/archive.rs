@@ -66,6 +66,24 @@ pub(crate) fn load_layer(
     layout: &Layout,
     launcher: &dyn Launcher,
 ) -> Result<(), Error> {
+    place_layer(blob, Some(diff_id), layout, launcher).map(drop)
+}
+
+/// As [`load_layer`], for an archive whose digest is found out, and given.
+pub(crate) fn import_layer(
+    blob: File,
+    layout: &Layout,
+    launcher: &dyn Launcher,
+) -> Result<Digest, Error> {
+    place_layer(blob, None, layout, launcher)
+}
+
+fn place_layer(
+    blob: File,
+    expected: Option<&Digest>,
+    layout: &Layout,
+    launcher: &dyn Launcher,
+) -> Result<Digest, Error> {
     let making = temporary(&layout.layers(), "layer");
     // Of an earlier layer that failed.
     let _ = fs::remove_dir_all(&making);
@@ -73,36 +91,44 @@ pub(crate) fn load_layer(
     fs::create_dir_all(&tree).map_err(Error::io("make", &tree))?;
     fs::set_permissions(&tree, fs::Permissions::from_mode(0o755))
         .map_err(Error::io("change", &tree))?;
-    let size = match confined(blob, &making, diff_id, launcher) {
-        Ok(size) => size,
+    let (diff_id, size) = match confined(blob, &making, expected, launcher) {
+        Ok(found) => found,
         Err(error) => {
             let _ = fs::remove_dir_all(&making);
             return Err(error);
         }
     };
     write_atomically(&Layout::size(&making), size.to_string().as_bytes())?;
-    let place = layout.layer(diff_id);
-    fs::rename(&making, &place).map_err(Error::io("put in place", place))
+    let place = layout.layer(&diff_id);
+    if place.exists() {
+        // Only an imported layer is found to be here after it was unpacked.
+        let _ = fs::remove_dir_all(&making);
+        return Ok(diff_id);
+    }
+    fs::rename(&making, &place).map_err(Error::io("put in place", place))?;
+    Ok(diff_id)
 }
 
-/// Runs `unpack layer` in a process of its own, which cannot leave the tree in `making`; gives the bytes of its files.
+/// Runs `unpack layer` in a process of its own, which cannot leave the tree in `making`; gives the digest of the archive
+/// and the bytes of its files.
 fn confined(
     blob: File,
     making: &Path,
-    diff_id: &Digest,
+    expected: Option<&Digest>,
     launcher: &dyn Launcher,
-) -> Result<u64, Error> {
+) -> Result<(Digest, u64), Error> {
     let start = |error: std::io::Error| {
         Error::Archive(format!("cannot start the unpacking process: {error}"))
     };
     let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| start(error.into()))?;
     let path = Layout::recipe(making);
     let recipe = File::create(&path).map_err(Error::io("make", path))?;
+    let diff_id = expected.map(|digest| ["--diff-id".to_owned(), digest.to_string()]);
     let command = Command::new("/proc/self/exe")
         .arg0("coracle")
         .args(["unpack", "layer", "--target"])
         .arg(Layout::tree(making))
-        .args(["--diff-id".to_owned(), diff_id.to_string()])
+        .args(diff_id.into_iter().flatten())
         .fd(blob, 0)
         .fd(write, 1)
         .fd(recipe, 3);
@@ -117,11 +143,16 @@ fn confined(
     }
     let status = wait().map_err(start)?;
     match last {
-        Some(Message::Size(size)) if status.exit_status() == Some(0) => Ok(size),
+        Some(Message::Unpacked { diff_id, size }) if status.exit_status() == Some(0) => {
+            Ok((diff_id, size))
+        }
         Some(Message::Error(message)) => Err(Error::Archive(message)),
-        _ => Err(Error::Archive(format!(
-            "the unpacking process of layer {diff_id} ended early ({status:?})"
-        ))),
+        _ => Err(Error::Archive(match expected {
+            Some(diff_id) => {
+                format!("the unpacking process of layer {diff_id} ended early ({status:?})")
+            }
+            None => format!("the unpacking process ended early ({status:?})"),
+        })),
     }
 }
 

@@ -18,24 +18,25 @@ use crate::error::Error;
 use crate::recipe::{Recorded, Recorder};
 
 /// Unpacks stdin into `target`, whose file system root the process first makes its own; the recipe goes to descriptor 3.
-pub fn run(target: &Path, diff_id: &Digest) -> Result<(), Error> {
+pub fn run(target: &Path, diff_id: Option<&Digest>) -> Result<(), Error> {
     let recipe = coracle_sys::fd::take_inherited(3).map_err(Error::io("use", "descriptor 3"))?;
     rustix::process::chroot(target).map_err(Error::io("change root to", target))?;
     rustix::process::chdir("/").map_err(Error::io("change directory to", "/"))?;
     // As the archive says, not less.
     rustix::process::umask(Mode::empty());
-    let size = unpack(
+    let (diff_id, size) = unpack(
         io::stdin().lock(),
         Path::new("/"),
         File::from(recipe),
-        Some(diff_id),
+        diff_id,
     )?;
-    Message::Size(size)
+    Message::Unpacked { diff_id, size }
         .send()
         .map_err(Error::io("write to", "stdout"))
 }
 
-/// Unpacks a layer, compressed or not, into the directory `root`; gives the bytes of its files.
+/// Unpacks a layer, compressed or not, into the directory `root`; gives the digest of the
+/// uncompressed archive and the bytes of its files.
 ///
 /// # Errors
 /// [`Error::Archive`] names the entry that is wrong, or both digests when the content is not that of `diff_id`.
@@ -44,7 +45,7 @@ pub fn unpack(
     root: &Path,
     recipe: File,
     diff_id: Option<&Digest>,
-) -> Result<u64, Error> {
+) -> Result<(Digest, u64), Error> {
     let damaged = |error: io::Error| Error::Archive(format!("layer: {error}"));
     let unwritable =
         |error: io::Error| Error::Archive(format!("the layer's recipe cannot be written: {error}"));
@@ -77,7 +78,7 @@ pub fn unpack(
         Some(expected) if *expected != found => Err(Error::Archive(format!(
             "layer is damaged: its digest is {found}, expected {expected}"
         ))),
-        _ => Ok(size),
+        _ => Ok((found, size)),
     }
 }
 

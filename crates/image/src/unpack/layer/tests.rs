@@ -91,7 +91,7 @@ fn place() -> Option<Place> {
 
 fn unpack(bytes: &[u8], root: &Path, expected: Option<&Digest>) -> Result<u64, Error> {
     let recipe = tempfile::tempfile().unwrap();
-    let size = super::unpack(bytes, root, recipe.try_clone().unwrap(), expected)?;
+    let (_, size) = super::unpack(bytes, root, recipe.try_clone().unwrap(), expected)?;
     // Whatever was unpacked can be packed again; a compressed layer gives its content.
     let mut plain = Vec::new();
     compression::decoder(bytes)

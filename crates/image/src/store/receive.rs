@@ -132,8 +132,12 @@ impl Incoming {
         let known = store.catalogue().ids().any(|other| other == id);
         match config {
             Some(config) if !known => {
-                write_atomically(&store.layout.config(id), config)?;
-                store.insert(id)?;
+                let path = store.layout.config(id);
+                write_atomically(&path, config)?;
+                if let Err(error) = store.insert(id) {
+                    fs::remove_file(&path).map_err(Error::io("remove", path))?;
+                    return Err(error);
+                }
             }
             None if !known => return Err(Error::NotFound(id.to_string())),
             _ => {}

@@ -4,8 +4,9 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::Arc;
 
-use coracle_image::{Digest, Error, Image, ImageUse, Loaded, Reference, Removed, Store};
+use coracle_image::{Digest, Error, Image, ImageUse, Loaded, Origin, Reference, Removed, Store};
 use coracle_sys::spawn::Direct;
 use serde_json::json;
 use tempfile::TempDir;
@@ -26,16 +27,19 @@ pub const ALL: &[Case] = &[
     ("layers_in_use_outlive_their_image", in_use),
     ("bundled_images_are_found_and_kept", bundled),
     ("saved_images_load_as_the_same", saved),
+    ("an_image_comes_piece_by_piece_or_not_at_all", received),
+    ("layers_stay_while_an_image_in_the_making_has_them", held),
 ];
 
 struct Place {
     dir: TempDir,
-    store: Store,
+    store: Arc<Store>,
 }
 
 fn place() -> Place {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(None, dir.path().join("data")).unwrap();
+    let store = Arc::new(store);
     Place { dir, store }
 }
 
@@ -472,4 +476,97 @@ fn saved() {
         (error.to_string().as_str(), error.status()),
         ("No such image: nope:latest", 404)
     );
+}
+
+/// A file that holds these bytes, to be read.
+fn file(bytes: &[u8]) -> File {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    std::io::Seek::rewind(&mut file).unwrap();
+    file
+}
+
+fn received() {
+    let (a, b) = (layer(&[("a", "1")]), layer(&[("b", "2")]));
+    let config = config(&[&a, &b], "2026-01-01T00:00:00Z");
+    let (id, name) = (Digest::of(&config), Reference::parse("l:5000/x:1").unwrap());
+    let digest = Reference::parse(&format!("l:5000/x@{id}")).unwrap();
+    let place = place();
+    let incoming = place.store.receive().unwrap();
+    let add = |blob: &[u8], diff_id| incoming.add_layer(file(blob), &diff_id, &Direct);
+    add(&gzip(&a), Digest::of(&a)).unwrap();
+    let damaged = add(&gzip(&b), Digest::of(b"other")).unwrap_err();
+    assert_eq!(
+        damaged.to_string(),
+        format!(
+            "layer is damaged: its digest is {}, expected {}",
+            Digest::of(&b),
+            Digest::of(b"other")
+        )
+    );
+    // Not complete, so not there; and what was made goes.
+    assert!(incoming.finish(&id, Some(&config), &[]).is_err());
+    assert_eq!(place.store.list().len(), 0);
+    let images = place.dir.path().join("data/images");
+    assert_eq!(fs::read_dir(images).unwrap().count(), 0);
+    fs::write(incoming.spool().join("blob"), "x").unwrap();
+    drop(incoming);
+    assert_eq!(place.layers(), Vec::<String>::new());
+
+    let incoming = place.store.receive().unwrap();
+    assert!(!incoming.has_layer(&Digest::of(&a)));
+    for bytes in [&a, &b] {
+        incoming
+            .add_layer(file(bytes), &Digest::of(bytes), &Direct)
+            .unwrap();
+    }
+    let names = [name, digest];
+    assert!(incoming.finish(&id, Some(&config), &names).unwrap().is_new);
+    assert!(!incoming.finish(&id, None, &names).unwrap().is_new);
+    drop(incoming);
+    let image = place.store.get("l:5000/x:1").unwrap();
+    assert_eq!(
+        (image.id.clone(), image.digests),
+        (id.clone(), vec![format!("l:5000/x@{id}")])
+    );
+    assert_eq!(place.layers().len(), 2);
+    let origin = Origin {
+        repository: "l:5000/x".into(),
+        digest: Digest::of(&gzip(&a)),
+        size: 5,
+        media_type: "t".into(),
+    };
+    let diff_id = Digest::of(&a);
+    place
+        .store
+        .remember_origin(&diff_id, origin.clone())
+        .unwrap();
+    assert_eq!(place.store.origins(&diff_id), [origin]);
+    let packed = place.dir.path().join("packed");
+    let (digest, length) = place.store.pack_layer(&diff_id, &packed).unwrap();
+    let bytes = fs::read(&packed).unwrap();
+    assert_eq!((digest, length), (Digest::of(&bytes), bytes.len() as u64));
+    let mut plain = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&bytes[..]), &mut plain).unwrap();
+    assert_eq!(plain, a);
+}
+
+fn held() {
+    let a = layer(&[("a", "")]);
+    let config = config(&[&a], "2026-01-01T00:00:00Z");
+    let place = place();
+    place.load(&legacy(&config, &[&a], json!(["x:1"]))).unwrap();
+    let incoming = place.store.receive().unwrap();
+    assert!(incoming.has_layer(&Digest::of(&a)));
+    place.store.remove("x:1", false, &[]).unwrap();
+    place.store.prune_layers(&[]).unwrap();
+    let shown = || {
+        let mut layers = place.layers();
+        layers.retain(|name| !name.starts_with('.'));
+        layers
+    };
+    assert_eq!(shown(), [Digest::of(&a).hex()]);
+    drop(incoming);
+    place.store.prune_layers(&[]).unwrap();
+    assert_eq!(shown(), Vec::<String>::new());
 }

@@ -1,13 +1,17 @@
 //! HTTP/1.1 connections to a registry.
 
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::header::{HOST, PROXY_AUTHORIZATION};
+use hyper::upgrade::Upgraded;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -17,6 +21,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use crate::proxy::Proxy;
 use crate::settings::host;
 use crate::tls;
 
@@ -32,12 +37,29 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a peer may be silent.
 pub const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Connects to `authority`, with TLS when there is a configuration of it. The error is Docker's text.
-pub async fn open(authority: &str, tls: Option<&Arc<ClientConfig>>) -> Result<Connection, String> {
-    let stream = connect(authority, if tls.is_some() { 443 } else { 80 }).await?;
-    let Some(config) = tls else {
-        return speak(stream).await;
-    };
+/// Connects to `authority`, with TLS when there is a configuration of it, perhaps through a proxy. The error is Docker's
+/// text.
+pub async fn open(
+    authority: &str,
+    tls: Option<&Arc<ClientConfig>>,
+    proxy: Option<&Proxy>,
+) -> Result<Connection, String> {
+    match (tls, proxy) {
+        (None, None) => speak(connect(authority, 80).await?).await,
+        (None, Some(proxy)) => speak(to_proxy(proxy).await?).await,
+        (Some(config), None) => secure(authority, config, connect(authority, 443).await?).await,
+        (Some(config), Some(proxy)) => {
+            let stream = tunnel(to_proxy(proxy).await?, authority, proxy).await?;
+            secure(authority, config, stream).await
+        }
+    }
+}
+
+async fn secure(
+    authority: &str,
+    config: &Arc<ClientConfig>,
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+) -> Result<Connection, String> {
     let name = host(authority).trim_matches(['[', ']']).to_owned();
     let name = ServerName::try_from(name).map_err(|_| format!("invalid host name {authority}"))?;
     let connector = TlsConnector::from(Arc::clone(config));
@@ -46,6 +68,53 @@ pub async fn open(authority: &str, tls: Option<&Arc<ClientConfig>>) -> Result<Co
         .map_err(|_| "net/http: TLS handshake timeout".to_owned())?
         .map_err(|error| tls::reason(&error))?;
     speak(stream).await
+}
+
+async fn to_proxy(proxy: &Proxy) -> Result<TcpStream, String> {
+    connect(&proxy.authority, 80)
+        .await
+        .map_err(|reason| format!("proxyconnect tcp: {reason}"))
+}
+
+/// Has a proxy carry a connection (RFC 9110, 9.3.6).
+async fn tunnel(
+    stream: TcpStream,
+    authority: &str,
+    proxy: &Proxy,
+) -> Result<TokioIo<Upgraded>, String> {
+    let (mut sender, driver) = handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| http_reason(&error))?;
+    tokio::spawn(async move {
+        // Whoever uses the connection gets the error.
+        let _ = driver.with_upgrades().await;
+    });
+    let port = if host(authority) == authority {
+        ":443"
+    } else {
+        ""
+    };
+    let target = format!("{authority}{port}");
+    let mut request = Request::connect(&target).header(HOST, &target);
+    if let Some(value) = &proxy.authorization {
+        request = request.header(PROXY_AUTHORIZATION, value);
+    }
+    let nothing = Empty::new().map_err(|never: Infallible| match never {});
+    let request = request
+        .body(nothing.boxed_unsync())
+        .map_err(|error| error.to_string())?;
+    let response = exchange(&mut sender, request).await?;
+    if !response.status().is_success() {
+        let status = response.status();
+        return Err(status
+            .canonical_reason()
+            .unwrap_or(status.as_str())
+            .to_owned());
+    }
+    let upgraded = hyper::upgrade::on(response).await;
+    upgraded
+        .map(TokioIo::new)
+        .map_err(|error| http_reason(&error))
 }
 
 /// Sends a request and waits for the head of the answer.

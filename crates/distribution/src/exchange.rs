@@ -10,8 +10,8 @@ use futures_util::{TryStreamExt as _, stream};
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::header::{
-    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, LOCATION, USER_AGENT,
-    WWW_AUTHENTICATE,
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, LOCATION, PROXY_AUTHORIZATION,
+    USER_AGENT, WWW_AUTHENTICATE,
 };
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use tokio::io::AsyncReadExt as _;
@@ -21,6 +21,7 @@ use tokio_rustls::rustls::ClientConfig;
 use crate::challenge::{self, Challenge};
 use crate::connection::{self, Connection, Payload, SILENCE_TIMEOUT};
 use crate::error::{Error, Reason, Result};
+use crate::proxy::{Proxies, Proxy};
 
 /// Largest body of an answer that says no.
 const REFUSAL_LIMIT: u64 = 64 << 10;
@@ -89,6 +90,7 @@ type Peer = (bool, String);
 /// Sends requests to a registry and to where it points.
 pub struct Exchange {
     tls: Arc<ClientConfig>,
+    proxies: Proxies,
     idle: Mutex<HashMap<Peer, Vec<Connection>>>,
 }
 
@@ -102,9 +104,10 @@ pub struct Answer<'a> {
 }
 
 impl Exchange {
-    pub fn new(tls: Arc<ClientConfig>) -> Self {
+    pub fn new(tls: Arc<ClientConfig>, proxies: Proxies) -> Self {
         Self {
             tls,
+            proxies,
             idle: Mutex::default(),
         }
     }
@@ -132,18 +135,22 @@ impl Exchange {
     async fn once(&self, call: &Call) -> Result<Answer<'_>> {
         let failed = |reason| call.failed(Reason::Transport(reason));
         let peer = peer(&call.url).map_err(failed)?;
+        let proxy = self.proxies.on_the_way(peer.0, &peer.1);
+        // A proxy is told where plain requests go; it sees nothing of the others.
+        let told = proxy.as_ref().filter(|_| !peer.0);
         // One that has been idle may just have been closed by the other side: then a new one tells.
         if let Some(mut connection) = self.take(&peer)
             && connection.ready().await.is_ok()
             && let Ok(response) =
-                connection::exchange(&mut connection, request(call, &peer).await?).await
+                connection::exchange(&mut connection, request(call, &peer, told).await?).await
         {
             return Ok(self.answer(call, peer, connection, response));
         }
-        let mut connection = connection::open(&peer.1, peer.0.then_some(&self.tls))
+        let tls = peer.0.then_some(&self.tls);
+        let mut connection = connection::open(&peer.1, tls, proxy.as_ref())
             .await
             .map_err(failed)?;
-        let response = connection::exchange(&mut connection, request(call, &peer).await?)
+        let response = connection::exchange(&mut connection, request(call, &peer, told).await?)
             .await
             .map_err(failed)?;
         Ok(self.answer(call, peer, connection, response))
@@ -291,18 +298,25 @@ fn peer(url: &str) -> Result<Peer, String> {
     Ok((tls, authority.to_owned()))
 }
 
-async fn request(call: &Call, peer: &Peer) -> Result<Request<Payload>> {
+async fn request(call: &Call, peer: &Peer, proxy: Option<&Proxy>) -> Result<Request<Payload>> {
     let malformed = |error: hyper::http::Error| call.failed(Reason::Transport(error.to_string()));
     let uri: Uri = call
         .url
         .parse()
         .map_err(|error: hyper::http::uri::InvalidUri| malformed(error.into()))?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let target = match proxy {
+        Some(_) => format!("http://{}{path}", peer.1),
+        None => path.to_owned(),
+    };
     let mut builder = Request::builder()
         .method(call.method.clone())
-        .uri(path)
+        .uri(target)
         .header(HOST, &peer.1)
         .header(USER_AGENT, concat!("coracle/", env!("CARGO_PKG_VERSION")));
+    if let Some(value) = proxy.and_then(|proxy| proxy.authorization.as_ref()) {
+        builder = builder.header(PROXY_AUTHORIZATION, value);
+    }
     for (name, value) in &call.headers {
         builder = builder.header(name, value);
     }

@@ -103,6 +103,7 @@ impl Registry {
         credentials: Credentials,
         actions: &'static str,
     ) -> Result<Self> {
+        let proxies = settings.proxies.clone();
         let (settings, target) = (settings.clone(), endpoint.clone());
         let tls = tokio::task::spawn_blocking(move || tls::config(&settings, &target))
             .await
@@ -112,7 +113,7 @@ impl Registry {
             repository: repository.to_owned(),
             credentials,
             actions,
-            exchange: Exchange::new(tls),
+            exchange: Exchange::new(tls, proxies),
             authorization: Mutex::default(),
         };
         let answer = registry

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use coracle_image::Named;
 
 use crate::credentials::Credentials;
+use crate::proxy::Proxies;
 
 /// The registry of names without a domain, as it is written in names.
 const DOCKER_HUB: &str = "docker.io";
@@ -29,6 +30,8 @@ pub struct Settings {
     pub certificates: PathBuf,
     /// Credentials by registry, for clients that send none (`rancher.registry_auths`).
     pub registry_auths: BTreeMap<String, Credentials>,
+    /// Proxies on the way.
+    pub proxies: Proxies,
 }
 
 impl Default for Settings {
@@ -39,6 +42,7 @@ impl Default for Settings {
             ca_bundles: vec!["/etc/ssl/certs/ca-certificates.crt".into()],
             certificates: "/etc/docker/certs.d".into(),
             registry_auths: BTreeMap::new(),
+            proxies: Proxies::default(),
         }
     }
 }
@@ -162,7 +166,7 @@ fn login_host(host: &str) -> &str {
 }
 
 /// Whether an address is in a network, `10.0.0.0/8`.
-fn is_in(address: IpAddr, network: &str) -> bool {
+pub(crate) fn is_in(address: IpAddr, network: &str) -> bool {
     let Some((network, length)) = network.split_once('/') else {
         return false;
     };

@@ -4,12 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use coracle_config::Config;
-use coracle_distribution::{Credentials, Settings};
+use coracle_distribution::{Credentials, Proxies, Settings};
 
 /// Where Debian keeps the bundle of certificate authorities, below a root.
 const BUNDLE: &str = "etc/ssl/certs/ca-certificates.crt";
 
-/// `rancher.registry_auths`, and of `rancher.system_docker` what is about registries; with what is wrong with them.
+/// `rancher.registry_auths`, what is about registries of `rancher.system_docker`, and proxies; with what is wrong with them.
 ///
 /// PID 1's own root has no certificate authorities: those of the bundled images do, in one of the layers below `bundled`.
 pub fn settings(config: &Config, bundled: &Path) -> (Settings, Vec<String>) {
@@ -23,6 +23,13 @@ pub fn settings(config: &Config, bundled: &Path) -> (Settings, Vec<String>) {
     settings
         .registry_mirrors
         .extend(docker.registry_mirror.clone());
+    let network = &config.rancher.network;
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    settings.proxies = Proxies {
+        http: text(&network.http_proxy),
+        https: text(&network.https_proxy),
+        none: text(&network.no_proxy),
+    };
     for (registry, value) in &config.rancher.registry_auths {
         match serde_json::from_value::<Credentials>(value.clone()) {
             Ok(credentials) => {
@@ -69,6 +76,7 @@ mod tests {
                 "insecure_registry": ["reg.lan:5000"],
                 "registry_mirror": "https://mirror.example",
             },
+            "network": {"https_proxy": "http://proxy.lan:3128"},
             "registry_auths": {
                 "https://index.docker.io/v1/": {"auth": "YW5uOnNlY3JldA=="},
                 "reg.lan:5000": {"username": "bob", "password": 12},
@@ -79,6 +87,7 @@ mod tests {
         assert_eq!(settings.insecure_registries, ["reg.lan:5000"]);
         assert_eq!(settings.registry_mirrors, ["https://mirror.example"]);
         assert_eq!(settings.ca_bundles.last(), Some(&bundle));
+        assert_eq!(settings.proxies.https, "http://proxy.lan:3128");
         let users: Vec<_> = settings
             .registry_auths
             .iter()

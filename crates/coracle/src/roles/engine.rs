@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use coracle_distribution::Proxies;
 use coracle_engine::{Engine, Options, Reaper};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -94,6 +95,11 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     }
     options.registries.insecure_registries = arguments.insecure_registries;
     options.registries.registry_mirrors = arguments.registry_mirrors;
+    options.registries.proxies = Proxies {
+        http: variable("http_proxy"),
+        https: variable("https_proxy"),
+        none: variable("no_proxy"),
+    };
     let engine = Engine::new(
         options,
         Reaper::start().context("become the reaper of children")?,
@@ -115,6 +121,13 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     // Nobody listens on it any more.
     let _ = fs::remove_file(&arguments.socket);
     Ok(())
+}
+
+/// An environment variable in capitals or small letters.
+fn variable(name: &str) -> String {
+    std::env::var(name.to_uppercase())
+        .or_else(|_| std::env::var(name))
+        .unwrap_or_default()
 }
 
 fn listen(path: &Path) -> anyhow::Result<UnixListener> {

@@ -1,7 +1,8 @@
 //! An engine in namespaces of its own.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -144,6 +145,15 @@ impl Host {
             String::from_utf8_lossy(&output.stdout).into_owned(),
             output.status.code().unwrap_or(-1),
         )
+    }
+
+    /// The answer of the API to `GET`, whatever its status.
+    pub fn get(&self, path: &str) -> serde_json::Value {
+        let mut stream = UnixStream::connect(self.path("docker.sock")).expect("connect");
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: d\r\n\r\n").expect("ask");
+        let answer = io::read_to_string(stream).expect("an answer");
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
+        serde_json::from_str(body).expect("JSON")
     }
 
     fn end(&mut self, graceful: bool) {

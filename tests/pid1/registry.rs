@@ -114,6 +114,16 @@ impl Registry {
         self.exchange("GET", &path, accept, "")
     }
 
+    /// The digest of a manifest of any kind.
+    pub fn digest(&self, repository: &str, tag: &str) -> String {
+        let path = format!("/v2/{repository}/manifests/{tag}");
+        let accept = "Accept: application/vnd.oci.image.index.v1+json";
+        format!(
+            "sha256:{}",
+            hex(self.exchange("GET", &path, accept, "").as_bytes())
+        )
+    }
+
     /// Puts a manifest of any kind under a tag.
     pub fn put(&self, repository: &str, tag: &str, media_type: &str, manifest: &str) {
         let path = format!("/v2/{repository}/manifests/{tag}");

@@ -291,7 +291,28 @@ $ docker rmi -f $(docker images -q | sort -u) > /dev/null
         entry("two", "unknown", "unknown"),
     ];
     let index = serde_json::json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests});
-    registry.put("x", "both", INDEX, &index.to_string());
+    let index = index.to_string();
+    registry.put("x", "both", INDEX, &index);
+    let (name, path) = ("127.0.0.1:5000/x", "/distribution/127.0.0.1:5000/x");
+    let platform = |name: &str| {
+        let (os, architecture) = name.split_once('/').unwrap();
+        serde_json::json!({"architecture": architecture, "os": os})
+    };
+    assert_eq!(
+        host.get(&format!("{path}:both/json")),
+        serde_json::json!({
+            "Descriptor": {"mediaType": INDEX, "size": index.len(), "digest": registry.digest("x", "both")},
+            "Platforms": [platform("linux/arm64"), platform("linux/amd64"), platform("unknown/unknown")],
+        })
+    );
+    assert_eq!(
+        host.get(&format!("{path}:one/json"))["Platforms"],
+        serde_json::json!([platform("linux/amd64")])
+    );
+    assert_eq!(
+        host.get(&format!("{path}:nope/json"))["message"],
+        format!("manifest for {name}:nope not found: manifest unknown: manifest unknown")
+    );
     host.session(
         r#"
 $ docker pull -q 127.0.0.1:5000/x:both; docker inspect -f '{{len .RootFS.Layers}}' 127.0.0.1:5000/x:both
@@ -329,6 +350,31 @@ runs
 "#,
     );
     assert!(cut.try_iter().count() > 1, "the connection was never cut");
+}
+
+#[test]
+fn a_pull_that_its_client_gives_up_leaves_nothing() {
+    let Some(host) = host("") else { return };
+    let Some(registry) = Registry::start(&host, 5000, false) else {
+        return;
+    };
+    host.session(
+        r#"
+$ docker tag busybox 127.0.0.1:5000/b; docker push -q 127.0.0.1:5000/b
+127.0.0.1:5000/b:latest
+$ docker rmi -f $(docker images -q | sort -u) > /dev/null
+"#,
+    );
+    let stuck = registry.break_after(5002, 300_000, true);
+    host.shell("docker pull 127.0.0.1:5002/b > pull.log 2>&1 & echo $! > pid");
+    stuck.recv().unwrap();
+    host.session(
+        r#"
+$ ls -A root/layers | wc -l
+1
+$ kill $(cat pid); until [ -z "$(ls -A root/layers)" ]; do :; done; docker images -q
+"#,
+    );
 }
 
 #[test]

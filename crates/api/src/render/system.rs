@@ -1,5 +1,6 @@
 //! The engine and its machine: `GET /version` and `GET /info`.
 
+use coracle_distribution::Settings;
 use serde_json::{Value, json};
 
 use crate::version::ApiVersion;
@@ -86,8 +87,39 @@ pub fn version(machine: &Machine) -> Value {
     })
 }
 
+/// `RegistryConfig` of `GET /info`: how registries are reached.
+pub fn registries(settings: &Settings) -> Value {
+    let (networks, hosts): (Vec<_>, Vec<_>) = settings
+        .insecure_registries
+        .iter()
+        .partition(|registry| registry.contains('/'));
+    let index = |name: &str, mirrors: &[String], secure: bool| {
+        let official = name == "docker.io";
+        json!({"Name": name, "Mirrors": mirrors, "Secure": secure, "Official": official})
+    };
+    let mirrors = &settings.registry_mirrors;
+    let mut indexes = json!({"docker.io": index("docker.io", mirrors, true)});
+    for host in hosts {
+        indexes[host] = index(host, &[], false);
+    }
+    // Loopback always is.
+    let loopback = ["::1/128", "127.0.0.0/8"];
+    let networks: Vec<_> = loopback
+        .into_iter()
+        .chain(networks.into_iter().map(String::as_str))
+        .collect();
+    json!({"IndexConfigs": indexes, "InsecureRegistryCIDRs": networks, "Mirrors": mirrors})
+}
+
 /// `GET /info`. `id` identifies the engine, `root` is where its data is, `now` is RFC 3339.
-pub fn info(machine: &Machine, counts: &Counts, id: &str, root: &str, now: &str) -> Value {
+pub fn info(
+    machine: &Machine,
+    counts: &Counts,
+    settings: &Settings,
+    id: &str,
+    root: &str,
+    now: &str,
+) -> Value {
     let has = |controller: &str| machine.controllers.iter().any(|name| name == controller);
     json!({
         "ID": id,
@@ -124,7 +156,7 @@ pub fn info(machine: &Machine, counts: &Counts, id: &str, root: &str, now: &str)
         "OSType": "linux",
         "Architecture": machine.architecture,
         "IndexServerAddress": "https://index.docker.io/v1/",
-        "RegistryConfig": {"IndexConfigs": {}, "InsecureRegistryCIDRs": [], "Mirrors": []},
+        "RegistryConfig": registries(settings),
         "NCPU": machine.cpus,
         "MemTotal": machine.memory,
         "GenericResources": null,
@@ -187,12 +219,33 @@ mod tests {
             stopped: 1,
             ..Counts::default()
         };
+        let settings = Settings {
+            insecure_registries: vec!["reg.lan:5000".into(), "10.0.0.0/8".into()],
+            registry_mirrors: vec!["https://mirror.example".into()],
+            ..Settings::default()
+        };
         let value = info(
             &machine(),
             &counts,
+            &settings,
             "x",
             "/var/lib/system-docker",
             "2026-01-01T00:00:00Z",
+        );
+        assert_eq!(
+            value["RegistryConfig"],
+            json!({
+                "IndexConfigs": {
+                    "docker.io": {
+                        "Name": "docker.io", "Mirrors": ["https://mirror.example"], "Secure": true, "Official": true,
+                    },
+                    "reg.lan:5000": {
+                        "Name": "reg.lan:5000", "Mirrors": [], "Secure": false, "Official": false,
+                    },
+                },
+                "InsecureRegistryCIDRs": ["::1/128", "127.0.0.0/8", "10.0.0.0/8"],
+                "Mirrors": ["https://mirror.example"],
+            })
         );
         let info: SystemInfo = serde_json::from_value(value).unwrap();
         assert_eq!(

@@ -62,6 +62,7 @@ pub async fn info(call: Call) -> Result<Answer> {
     Answer::json(&system::info(
         &machine().await?,
         &counts,
+        &engine.registries(),
         engine.id(),
         &root,
         &time::now(),

@@ -2,7 +2,9 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -36,6 +38,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a peer may be silent.
 pub const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a peer may be silent that gets a body.
+const STORE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Connects to `authority`, with TLS when there is a configuration of it, perhaps through a proxy. The error is Docker's
 /// text.
@@ -103,7 +107,7 @@ async fn tunnel(
     let request = request
         .body(nothing.boxed_unsync())
         .map_err(|error| error.to_string())?;
-    let response = exchange(&mut sender, request).await?;
+    let response = exchange(&mut sender, request, &AtomicU64::new(0)).await?;
     if !response.status().is_success() {
         let status = response.status();
         return Err(status
@@ -117,15 +121,31 @@ async fn tunnel(
         .map_err(|error| http_reason(&error))
 }
 
-/// Sends a request and waits for the head of the answer.
+/// Sends a request and waits for the head of the answer, as long as `sent`, the bytes of its body, grows or the peer is
+/// not silent for too long.
 pub async fn exchange(
     connection: &mut Connection,
     request: Request<Payload>,
+    sent: &AtomicU64,
 ) -> Result<Response<Incoming>, String> {
-    timeout(SILENCE_TIMEOUT, connection.send_request(request))
-        .await
-        .map_err(|_| "net/http: timeout awaiting response headers".to_owned())?
-        .map_err(|error| http_reason(&error))
+    let mut answer = pin!(connection.send_request(request));
+    let mut before = 0;
+    loop {
+        // Who has got a body may have to store it first.
+        let limit = if before > 0 {
+            STORE_TIMEOUT
+        } else {
+            SILENCE_TIMEOUT
+        };
+        if let Ok(answer) = timeout(limit, &mut answer).await {
+            return answer.map_err(|error| http_reason(&error));
+        }
+        let now = sent.load(Ordering::Relaxed);
+        if now == before {
+            return Err("net/http: timeout awaiting response headers".to_owned());
+        }
+        before = now;
+    }
 }
 
 async fn connect(authority: &str, usual_port: u16) -> Result<TcpStream, String> {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -138,11 +139,16 @@ impl Exchange {
         let proxy = self.proxies.on_the_way(peer.0, &peer.1);
         // A proxy is told where plain requests go; it sees nothing of the others.
         let told = proxy.as_ref().filter(|_| !peer.0);
+        let sent = Arc::new(AtomicU64::default());
         // One that has been idle may just have been closed by the other side: then a new one tells.
         if let Some(mut connection) = self.take(&peer)
             && connection.ready().await.is_ok()
-            && let Ok(response) =
-                connection::exchange(&mut connection, request(call, &peer, told).await?).await
+            && let Ok(response) = connection::exchange(
+                &mut connection,
+                request(call, &peer, told, &sent).await?,
+                &sent,
+            )
+            .await
         {
             return Ok(self.answer(call, peer, connection, response));
         }
@@ -150,9 +156,13 @@ impl Exchange {
         let mut connection = connection::open(&peer.1, tls, proxy.as_ref())
             .await
             .map_err(failed)?;
-        let response = connection::exchange(&mut connection, request(call, &peer, told).await?)
-            .await
-            .map_err(failed)?;
+        let response = connection::exchange(
+            &mut connection,
+            request(call, &peer, told, &sent).await?,
+            &sent,
+        )
+        .await
+        .map_err(failed)?;
         Ok(self.answer(call, peer, connection, response))
     }
 
@@ -298,7 +308,12 @@ fn peer(url: &str) -> Result<Peer, String> {
     Ok((tls, authority.to_owned()))
 }
 
-async fn request(call: &Call, peer: &Peer, proxy: Option<&Proxy>) -> Result<Request<Payload>> {
+async fn request(
+    call: &Call,
+    peer: &Peer,
+    proxy: Option<&Proxy>,
+    count: &Arc<AtomicU64>,
+) -> Result<Request<Payload>> {
     let malformed = |error: hyper::http::Error| call.failed(Reason::Transport(error.to_string()));
     let uri: Uri = call
         .url
@@ -333,13 +348,13 @@ async fn request(call: &Call, peer: &Peer, proxy: Option<&Proxy>) -> Result<Requ
             let file = tokio::fs::File::open(path)
                 .await
                 .map_err(Error::file(format!("open {}", path.display())))?;
-            pieces(file, Arc::clone(sent))
+            pieces(file, Arc::clone(sent), Arc::clone(count))
         }
     };
     builder.body(payload).map_err(malformed)
 }
 
-fn pieces(file: tokio::fs::File, sent: Sent) -> Payload {
+fn pieces(file: tokio::fs::File, sent: Sent, count: Arc<AtomicU64>) -> Payload {
     let next = async move |(mut file, total): (tokio::fs::File, u64)| {
         let mut piece = Vec::with_capacity(PIECE);
         (&mut file)
@@ -353,6 +368,7 @@ fn pieces(file: tokio::fs::File, sent: Sent) -> Payload {
         Ok(Some(((Bytes::from(piece), total), (file, total))))
     };
     let pieces = stream::try_unfold((file, 0), next).map_ok(move |(piece, total)| {
+        count.store(total, Ordering::Relaxed);
         sent(total);
         Frame::data(piece)
     });

@@ -165,3 +165,43 @@ async fn a_login_gives_a_token_or_the_servers_refusal() {
         format!("Get \"http://{authority}/v2/\": unauthorized: incorrect username or password")
     );
 }
+
+#[tokio::test]
+async fn credentials_stay_with_their_registry() {
+    let (other, seen) = server().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let authority = listener.local_addr().unwrap().to_string();
+    // Wants a password, and sends uploads elsewhere.
+    let registry_task = tokio::spawn(async move {
+        let mut heads = Vec::new();
+        for status in ["401 Unauthorized", "202 Accepted"] {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut stream = BufReader::new(stream);
+            let mut authorized = false;
+            loop {
+                let mut line = String::new();
+                stream.read_line(&mut line).await.unwrap();
+                authorized |= line.to_lowercase().starts_with("authorization: basic ");
+                if line.trim_end().is_empty() {
+                    break;
+                }
+            }
+            heads.push(authorized);
+            let answer = format!(
+                "HTTP/1.1 {status}\r\nWWW-Authenticate: Basic realm=\"r\"\r\nLocation: http://{other}/up\r\n\
+                 Connection: close\r\nContent-Length: 0\r\n\r\n"
+            );
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+        heads
+    });
+    let registry = connect(&authority, &ann("secret")).await;
+    let digest = coracle_image::Digest::of(b"blob");
+    let refused = registry.upload_bytes(&digest, b"blob".to_vec()).await;
+    assert!(refused.is_err());
+    assert_eq!(registry_task.await.unwrap(), [false, true]);
+    assert_eq!(
+        *seen.lock().unwrap(),
+        [format!("PUT /up?digest={digest} [] blob")]
+    );
+}

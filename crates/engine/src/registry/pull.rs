@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
+use std::io::Seek as _;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +26,8 @@ const DOWNLOADS: usize = 3;
 /// Attempts at a small document, and the pause after the first.
 const ATTEMPTS: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(250);
+/// How often clients are told how far a layer is unpacked.
+const EXTRACTING: Duration = Duration::from_millis(200);
 /// Indexes in indexes that are followed.
 const DEPTH: usize = 4;
 
@@ -335,28 +339,37 @@ impl Puller {
         blob: &Descriptor,
         diff_id: &Digest,
     ) -> Result<(), RegistryError> {
-        self.tell(Progress::part(&blob.digest, "Extracting", 0, blob.size));
+        let failed =
+            |text: String| RegistryError::Invalid(format!("failed to register layer: {text}"));
+        let file = File::open(&path).map_err(|error| failed(error.to_string()))?;
+        // The helper's descriptor and this one have one position.
+        let mut position = file
+            .try_clone()
+            .map_err(|error| failed(error.to_string()))?;
         let (incoming, reaper) = (Arc::clone(incoming), Arc::clone(&self.engine.reaper));
         let wanted = diff_id.clone();
-        let unpacked = blocking(move || -> Result<(), String> {
-            let file = File::open(&path).map_err(|error| error.to_string())?;
+        let mut unpacked = pin!(blocking(move || -> Result<(), String> {
             let result = incoming.add_layer(file, &wanted, reaper.as_ref());
             // The rest of the pull needs the place.
             let _ = std::fs::remove_file(&path);
             result.map_err(|error| error.to_string())
-        });
-        let failed =
-            |text: String| RegistryError::Invalid(format!("failed to register layer: {text}"));
-        unpacked
-            .await
+        }));
+        let extracting = |done| Progress::part(&blob.digest, "Extracting", done, blob.size);
+        let mut ticks = tokio::time::interval(EXTRACTING);
+        let result = loop {
+            tokio::select! {
+                result = &mut unpacked => break result,
+                _ = ticks.tick() => {
+                    if let Ok(done) = position.stream_position() {
+                        self.tell(extracting(done));
+                    }
+                }
+            }
+        };
+        result
             .map_err(|error| failed(error.to_string()))?
             .map_err(failed)?;
-        self.tell(Progress::part(
-            &blob.digest,
-            "Extracting",
-            blob.size,
-            blob.size,
-        ));
+        self.tell(extracting(blob.size));
         self.tell(Progress::layer(&blob.digest, "Pull complete"));
         Ok(())
     }

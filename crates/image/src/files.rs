@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! images/<hex>.json          an image's configuration, as it was loaded
+//! images/.making-<hex>       its names are not written yet: without them it is none
 //! images/repositories.json   names → image ids
 //! layers/<hex of diff id>/   a layer: diff/ is its tree, size the bytes of its files, recipe how to pack it again,
 //!                            origins.json the blobs that it is in registries, if it is
@@ -9,11 +10,14 @@
 //! ```
 
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
 use crate::error::Error;
+
+/// How marks of unfinished images begin.
+const MARK: &str = ".making-";
 
 /// Paths of a writable store.
 #[derive(Clone, Debug)]
@@ -44,6 +48,11 @@ impl Layout {
 
     pub fn config(&self, id: &Digest) -> PathBuf {
         self.images().join(format!("{}.json", id.hex()))
+    }
+
+    /// The mark of an image whose names are not written yet.
+    pub fn mark(&self, id: &Digest) -> PathBuf {
+        self.images().join(format!("{MARK}{}", id.hex()))
     }
 
     pub fn layer(&self, diff_id: &Digest) -> PathBuf {
@@ -85,6 +94,43 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     File::open(parent)
         .and_then(|directory| directory.sync_all())
         .map_err(Error::io("sync", parent))
+}
+
+/// Marks an image before its configuration is written. Both are in one directory, so the mark is not the later one on the
+/// disk.
+pub fn mark_unfinished(layout: &Layout, id: &Digest) -> Result<(), Error> {
+    let mark = layout.mark(id);
+    File::create(&mark)
+        .map(drop)
+        .map_err(Error::io("make", mark))
+}
+
+/// Takes the mark away, durably: the image is there.
+pub fn mark_finished(layout: &Layout, id: &Digest) -> Result<(), Error> {
+    let mark = layout.mark(id);
+    match fs::remove_file(&mark) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(Error::io("remove", mark))?,
+    }
+    let directory = layout.images();
+    File::open(&directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(Error::io("sync", directory))
+}
+
+/// Images with a mark.
+pub fn unfinished(layout: &Layout) -> Result<Vec<Digest>, Error> {
+    let directory = layout.images();
+    let mut ids = Vec::new();
+    for entry in fs::read_dir(&directory).map_err(Error::io("read", &directory))? {
+        let name = entry.map_err(Error::io("read", &directory))?.file_name();
+        let id = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(MARK))
+            .and_then(|hex| format!("sha256:{hex}").parse().ok());
+        ids.extend(id);
+    }
+    Ok(ids)
 }
 
 /// Removes what an interrupted change left in a directory: names that begin with a dot.

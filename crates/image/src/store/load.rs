@@ -10,7 +10,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use super::{Store, delete, lock, open};
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::files::Layout;
+use crate::files::{Layout, mark_finished};
 use crate::reference::Reference;
 use crate::unpack::Message;
 
@@ -137,6 +137,7 @@ impl Store {
                 self.insert(id)?;
             }
         }
+        let ids: Vec<_> = images.iter().map(|(id, _)| id.clone()).collect();
         self.change_names(|all| {
             for (id, names) in images {
                 if names.is_empty() {
@@ -154,6 +155,9 @@ impl Store {
                 }
             }
         })?;
+        for id in &ids {
+            mark_finished(&self.layout, id)?;
+        }
         Ok(loaded)
     }
 }

@@ -12,7 +12,7 @@ use crate::bundle::{self, Index};
 use crate::config::ImageConfig;
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::files::{Layout, remove_leftovers};
+use crate::files::{Layout, remove_leftovers, unfinished};
 use crate::reference::Reference;
 
 /// `images/repositories.json`.
@@ -34,6 +34,18 @@ pub fn render_names(names: &Names) -> Vec<u8> {
 pub fn open(bundled: Option<&Path>, layout: &Layout) -> Result<(Catalogue, Vec<String>), Error> {
     for directory in [layout.images(), layout.layers()] {
         fs::create_dir_all(&directory).map_err(Error::io("make", &directory))?;
+    }
+    let names = read_names(layout)?;
+    for id in unfinished(layout)? {
+        if !names.values().any(|named| *named == id) {
+            let path = layout.config(&id);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                other => other.map_err(Error::io("remove", path))?,
+            }
+        }
+    }
+    for directory in [layout.images(), layout.layers()] {
         remove_leftovers(&directory)?;
     }
     let (mut images, mut problems) = (BTreeMap::new(), Vec::new());
@@ -56,16 +68,21 @@ pub fn open(bundled: Option<&Path>, layout: &Layout) -> Result<(Catalogue, Vec<S
             Err(error) => problems.push(format!("image {id} is left out: {error}")),
         }
     }
-    let names = match read_json::<Repositories>(&layout.repositories()) {
-        Ok(file) => file.names,
-        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Names::new(),
-        Err(error) => return Err(error),
-    };
     let names = names
         .into_iter()
         .filter(|(_, id)| images.contains_key(id))
         .collect();
     Ok((Catalogue::new(images, names, bundled_names), problems))
+}
+
+fn read_names(layout: &Layout) -> Result<Names, Error> {
+    match read_json::<Repositories>(&layout.repositories()) {
+        Ok(file) => Ok(file.names),
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Ok(Names::new())
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// One image of the writable store.

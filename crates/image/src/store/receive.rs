@@ -10,7 +10,7 @@ use coracle_sys::spawn::Launcher;
 use super::{Store, delete, lock};
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::files::{Layout, write_atomically};
+use crate::files::{Layout, mark_finished, mark_unfinished, write_atomically};
 use crate::reference::Reference;
 use crate::unpack::archive::{import_layer, load_layer};
 use crate::unpack::spool::temporary;
@@ -133,9 +133,11 @@ impl Incoming {
         match config {
             Some(config) if !known => {
                 let path = store.layout.config(id);
+                mark_unfinished(&store.layout, id)?;
                 write_atomically(&path, config)?;
                 if let Err(error) = store.insert(id) {
                     fs::remove_file(&path).map_err(Error::io("remove", path))?;
+                    mark_finished(&store.layout, id)?;
                     return Err(error);
                 }
             }
@@ -149,6 +151,7 @@ impl Incoming {
                 all.insert(name.to_string(), id.clone());
             }
         })?;
+        mark_finished(&store.layout, id)?;
         Ok(Received {
             id: id.clone(),
             is_new: before.is_none_or(|found| found.id != *id),

@@ -14,7 +14,7 @@ use super::spool::{Spool, temporary};
 use crate::config::ImageConfig;
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::files::{Layout, write_atomically};
+use crate::files::{Layout, mark_unfinished, write_atomically};
 
 /// Loads the archive that `reader` gives into the store at `root`, telling stdout about it.
 ///
@@ -55,7 +55,11 @@ fn load_image(item: &Item, spool: &Spool, layout: &Layout) -> Result<(Digest, Ve
             load_layer(spool.open(entry)?, diff_id, layout, &Direct)?;
         }
     }
-    write_atomically(&layout.config(&id), &bytes)?;
+    let path = layout.config(&id);
+    if !path.exists() {
+        mark_unfinished(layout, &id)?;
+    }
+    write_atomically(&path, &bytes)?;
     Ok((id, names))
 }
 

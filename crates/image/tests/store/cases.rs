@@ -223,12 +223,25 @@ fn reopened() {
     let root = dir.path().join("data");
     fs::create_dir_all(root.join("layers/.layer-99/diff")).unwrap();
     fs::write(root.join("images/.repositories.json-1"), "{").unwrap();
+    // One whose names were not yet written, and one whose were.
+    let unnamed = config(&[&a], "2026-01-02T00:00:00Z");
+    let unnamed_id = Digest::of(&unnamed);
+    let unnamed_file = root.join(format!("images/{}.json", unnamed_id.hex()));
+    fs::write(&unnamed_file, &unnamed).unwrap();
+    for id in [&unnamed_id, &Digest::of(&good)] {
+        fs::write(root.join(format!("images/.making-{}", id.hex())), "").unwrap();
+    }
     let bad_id = Digest::of(&bad);
     fs::write(root.join(format!("images/{}.json", bad_id.hex())), &bad).unwrap();
     fs::write(root.join(format!("images/{}.json", "0".repeat(64))), "{}").unwrap();
     let store = Store::open(None, root.clone()).unwrap();
     assert_eq!(store.get("x:1").unwrap().id, Digest::of(&good));
     assert!(!root.join("layers/.layer-99").exists());
+    assert!(!unnamed_file.exists());
+    assert!(fs::read_dir(root.join("images")).unwrap().all(|entry| {
+        let name = entry.unwrap().file_name();
+        !name.to_string_lossy().starts_with('.')
+    }));
     assert_eq!(store.problems().len(), 2, "{:?}", store.problems());
     assert_eq!(store.list().len(), 1);
     fs::write(root.join("images/repositories.json"), "{\"names\": 1}").unwrap();
@@ -508,7 +521,7 @@ fn received() {
     assert!(incoming.finish(&id, Some(&config), &[]).is_err());
     assert_eq!(place.store.list().len(), 0);
     let images = place.dir.path().join("data/images");
-    assert_eq!(fs::read_dir(images).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(&images).unwrap().count(), 0);
     fs::write(incoming.spool().join("blob"), "x").unwrap();
     drop(incoming);
     assert_eq!(place.layers(), Vec::<String>::new());
@@ -530,6 +543,15 @@ fn received() {
         (id.clone(), vec![format!("l:5000/x@{id}")])
     );
     assert_eq!(place.layers().len(), 2);
+    let mut files: Vec<_> = fs::read_dir(&images)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    files.sort();
+    assert_eq!(
+        files,
+        [format!("{}.json", id.hex()), "repositories.json".to_owned()]
+    );
     let origin = Origin {
         repository: "l:5000/x".into(),
         digest: Digest::of(&gzip(&a)),

@@ -59,6 +59,10 @@ pub const ROLES: &[Role] = &[
         run: container::unpack,
     },
     Role {
+        name: "docker-init",
+        run: container::docker_init,
+    },
+    Role {
         name: "ros",
         run: cli::ros,
     },

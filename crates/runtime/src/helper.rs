@@ -2,7 +2,7 @@
 
 mod arguments;
 mod log;
-mod program;
+pub(crate) mod program;
 
 use std::error::Error as StdError;
 use std::ffi::OsString;

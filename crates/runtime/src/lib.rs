@@ -7,6 +7,8 @@
 //! * [`Runtime`] is PID 1's side: it describes the helper's command line, sends the byte that starts a container, and
 //!   reads what the helper left behind. It neither forks nor waits.
 //!
+//! [`init_process`] is a third one: the first process in a container that asks for an init.
+//!
 //! Besides, the parts of a container's configuration that Docker gives by default, as data: [`capabilities`],
 //! [`devices`], [`seccomp`], and the [`device_filter`] that `libcontainer` does not install on cgroup v2.
 
@@ -17,6 +19,7 @@ mod error;
 mod failure;
 mod helper;
 mod host;
+pub mod init_process;
 pub mod seccomp;
 mod spec;
 

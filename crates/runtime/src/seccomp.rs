@@ -4,6 +4,8 @@
 //! whose arguments decide, and calls that come with a capability. Everything else fails with `EPERM`.
 
 mod profile;
+#[cfg(test)]
+mod published;
 mod table;
 
 use oci_spec::runtime::{
@@ -18,7 +20,9 @@ const EPERM: u32 = 1;
 const ENOSYS: u32 = 38;
 /// The flags of `clone(2)` that make a namespace: mount, cgroup, UTS, IPC, user, PID and network.
 const NAMESPACE_FLAGS: u64 = 0x7e02_0000;
-/// Address family of virtual machine sockets, whose traffic would pass by the network namespace.
+/// Address families that are refused: the kernel's cryptography, whose bugs are a way out of containers, and sockets of
+/// virtual machines, whose traffic would pass by the network namespace.
+const AF_ALG: u64 = 38;
 const AF_VSOCK: u64 = 40;
 /// What may be asked of `personality(2)`: Linux, 32-bit Linux, both with a version number of 2.6, and the query.
 const PERSONALITIES: [u64; 5] = [0x0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff];
@@ -26,10 +30,14 @@ const PERSONALITIES: [u64; 5] = [0x0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff];
 /// Docker's default profile for a process with the bounding set `capabilities`.
 pub fn default_profile(capabilities: &Capabilities) -> LinuxSeccomp {
     let mut rules = vec![allow(table::ALWAYS, vec![])];
-    rules.push(allow(
-        "socket",
-        vec![compare(LinuxSeccompOperator::ScmpCmpNe, AF_VSOCK, None)],
-    ));
+    // All but the two.
+    for (operator, family) in [
+        (LinuxSeccompOperator::ScmpCmpLt, AF_ALG),
+        (LinuxSeccompOperator::ScmpCmpEq, AF_ALG + 1),
+        (LinuxSeccompOperator::ScmpCmpGt, AF_VSOCK),
+    ] {
+        rules.push(allow("socket", vec![compare(operator, family, None)]));
+    }
     for domain in PERSONALITIES {
         rules.push(allow(
             "personality",

@@ -1,8 +1,11 @@
 //! Sending any signal. rustix sends the named ones only; real-time signals are stop signals of containers and orders to PID 1.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd};
 use std::ptr;
+
+use rustix::process::Pid;
 
 /// `pidfd_send_signal(2)`: the process behind `pidfd`, never another one that got its number.
 ///
@@ -32,13 +35,64 @@ pub fn send_to_init(signal: i32) -> io::Result<()> {
     }
 }
 
+/// `kill(2)`: for a child that has not been waited for, whose number therefore is still its own.
+///
+/// # Errors
+/// `ESRCH` when there is no such process, `EPERM`, `EINVAL` for a number that is no signal.
+pub fn send_to(pid: Pid, signal: i32) -> io::Result<()> {
+    // SAFETY: the call takes numbers only.
+    match unsafe { libc::kill(pid.as_raw_nonzero().get(), signal) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Blocks every signal of this thread, for [`wait_any`].
+///
+/// # Errors
+/// That of `pthread_sigmask(3)`.
+pub fn block_all() -> io::Result<()> {
+    let mut all = MaybeUninit::uninit();
+    // SAFETY: the set is initialised before its use, and lives for the calls.
+    let result = unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), ptr::null_mut())
+    };
+    match result {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
+/// Takes the next signal of those that [`block_all`] holds back, waiting for it; gives its number.
+///
+/// # Errors
+/// That of `sigwaitinfo(2)`, but for interruptions.
+pub fn wait_any() -> io::Result<i32> {
+    let mut all = MaybeUninit::uninit();
+    loop {
+        // SAFETY: the set is initialised before its use, and lives for the calls; no information is asked for.
+        let number = unsafe {
+            libc::sigfillset(all.as_mut_ptr());
+            libc::sigwaitinfo(all.as_ptr(), ptr::null_mut())
+        };
+        if number > 0 {
+            return Ok(number);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::os::unix::process::ExitStatusExt;
     use std::process::Command;
 
-    use rustix::process::{Pid, PidfdFlags, pidfd_open};
+    use rustix::process::{PidfdFlags, pidfd_open};
 
     #[test]
     fn real_time_signals_reach_the_process_behind_the_descriptor() {

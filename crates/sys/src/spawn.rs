@@ -22,6 +22,7 @@ pub struct Command {
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
     fds: Vec<(OwnedFd, RawFd)>,
+    own_group: bool,
 }
 
 impl Command {
@@ -34,6 +35,7 @@ impl Command {
             args,
             env: Vec::new(),
             fds: Vec::new(),
+            own_group: false,
         }
     }
 
@@ -64,6 +66,12 @@ impl Command {
     /// Gives `fd` to the child as descriptor number `target` (0 is stdin, 1 stdout, 2 stderr).
     pub fn fd(mut self, fd: impl Into<OwnedFd>, target: RawFd) -> Self {
         self.fds.push((fd.into(), target));
+        self
+    }
+
+    /// Makes the child the leader of a process group of its own.
+    pub fn own_group(mut self) -> Self {
+        self.own_group = true;
         self
     }
 
@@ -125,7 +133,7 @@ impl Command {
             actions.dup2(source.as_raw_fd(), *target)?;
             moved.push(source);
         }
-        let attributes = Attributes::new()?;
+        let attributes = Attributes::new(self.own_group)?;
         let argv = pointers(&args);
         let envp = pointers(&env);
         let mut pid: libc::pid_t = 0;
@@ -247,14 +255,18 @@ struct Attributes(libc::posix_spawnattr_t);
 
 impl Attributes {
     /// An empty signal mask and the default action of `SIGPIPE`, which Rust's runtime ignores.
-    fn new() -> io::Result<Self> {
+    fn new(own_group: bool) -> io::Result<Self> {
         let mut attributes = std::mem::MaybeUninit::uninit();
         // SAFETY: the call initialises the object it is given.
         check(unsafe { libc::posix_spawnattr_init(attributes.as_mut_ptr()) })?;
         // SAFETY: initialised above.
         let mut attributes = Self(unsafe { attributes.assume_init() });
         let mut set = std::mem::MaybeUninit::uninit();
-        let flags = libc::POSIX_SPAWN_SETSIGMASK | libc::POSIX_SPAWN_SETSIGDEF;
+        let mut flags = libc::POSIX_SPAWN_SETSIGMASK | libc::POSIX_SPAWN_SETSIGDEF;
+        if own_group {
+            // The group's number is 0 unless it is set: the child's own.
+            flags |= libc::POSIX_SPAWN_SETPGROUP;
+        }
         // SAFETY: `sigemptyset` initialises the set before it is read; `attributes` is initialised; the setters copy.
         unsafe {
             libc::sigemptyset(set.as_mut_ptr());
@@ -320,6 +332,18 @@ mod tests {
                 7
             )
         );
+    }
+
+    #[test]
+    fn a_child_leads_a_group_of_its_own_when_asked() {
+        for (own, expected) in [(false, false), (true, true)] {
+            let command = Command::new("/bin/sh").arg("-c").arg("exit 0");
+            let command = if own { command.own_group() } else { command };
+            let pid = command.spawn().unwrap();
+            let leads = rustix::process::getpgid(Some(pid)).unwrap() == pid;
+            waitpid(Some(pid), WaitOptions::empty()).unwrap();
+            assert_eq!(leads, expected);
+        }
     }
 
     #[test]

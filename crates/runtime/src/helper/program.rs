@@ -24,7 +24,8 @@ use serde::{Deserialize, Serialize};
 use crate::failure::{self, FailureKind};
 
 /// Docker's `PATH` when neither the image nor the user sets one.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const DEFAULT_PATH: &str =
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Replaces libcontainer's executor. Unlike it, it answers in Docker's words, keeps the order of the environment, sets
 /// `LISTEN_PID` truly, and gives `SIGPIPE` back its default action.
@@ -251,7 +252,7 @@ fn prepare_stdio(process: &Process) {
 }
 
 /// Looks `name` up as a shell does, with the errors of Go's `exec.LookPath`, which Docker's clients know.
-fn find_executable(name: &str, path: &str) -> Result<PathBuf, (FailureKind, String)> {
+pub(crate) fn find_executable(name: &str, path: &str) -> Result<PathBuf, (FailureKind, String)> {
     let fail = |kind, text: &str| Err((kind, format!("exec: \"{name}\": {text}")));
     if name.contains('/') {
         return match executable(Path::new(name)) {

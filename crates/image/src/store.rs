@@ -1,6 +1,7 @@
 //! The image store: the bundled images, and the writable ones under `/var/lib/system-docker`.
 
 mod catalogue;
+mod commit;
 mod load;
 mod open;
 mod origins;
@@ -20,6 +21,7 @@ use crate::files::{Layout, write_atomically};
 use crate::image::Image;
 use crate::reference::Reference;
 
+pub use self::commit::Commit;
 pub use self::load::Loaded;
 pub use self::origins::Origin;
 pub use self::receive::{Incoming, Received};

@@ -60,6 +60,11 @@ impl Catalogue {
         self.names = names;
     }
 
+    /// The tree of a layer that a bundled image has.
+    pub fn bundled_layer(&self, diff_id: &Digest) -> Option<PathBuf> {
+        super::open::bundled_layer(&self.images, diff_id)
+    }
+
     pub fn insert(&mut self, id: Digest, image: Stored) {
         self.images.insert(id, image);
     }

@@ -122,7 +122,10 @@ impl Store {
 
     /// Adds an image whose files are in place to the catalogue. `changes` must be held.
     pub(super) fn insert(&self, id: &Digest) -> Result<(), Error> {
-        let stored = open::read_image(&self.layout, id)?;
+        let stored = {
+            let catalogue = self.catalogue();
+            open::read_image(&self.layout, id, |diff_id| catalogue.bundled_layer(diff_id))?
+        };
         self.catalogue().insert(id.clone(), stored);
         Ok(())
     }

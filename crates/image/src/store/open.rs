@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -61,7 +61,8 @@ pub fn open(bundled: Option<&Path>, layout: &Layout) -> Result<(Catalogue, Vec<S
             .and_then(|n| n.strip_suffix(".json"))
             .and_then(|hex| format!("sha256:{hex}").parse().ok());
         let Some(id) = id else { continue };
-        match read_image(layout, &id) {
+        let bundled = |diff_id: &Digest| bundled_layer(&images, diff_id);
+        match read_image(layout, &id, bundled) {
             Ok(image) => {
                 images.entry(id).or_insert(image);
             }
@@ -85,8 +86,23 @@ fn read_names(layout: &Layout) -> Result<Names, Error> {
     }
 }
 
-/// One image of the writable store.
-pub fn read_image(layout: &Layout, id: &Digest) -> Result<Stored, Error> {
+/// The tree of a layer that a bundled image has: an image that was made from a container of it begins with its layers.
+pub fn bundled_layer(images: &BTreeMap<Digest, Stored>, diff_id: &Digest) -> Option<PathBuf> {
+    images
+        .values()
+        .filter(|image| image.bundled)
+        .flat_map(|image| image.config.rootfs.diff_ids.iter().zip(&image.layers))
+        .find(|(found, _)| *found == diff_id)
+        .map(|(_, tree)| tree.clone())
+}
+
+/// One image of the writable store; `bundled` finds layers that only the other one has, which count as 0 bytes: they
+/// take no place of their own.
+pub fn read_image(
+    layout: &Layout,
+    id: &Digest,
+    bundled: impl Fn(&Digest) -> Option<PathBuf>,
+) -> Result<Stored, Error> {
     let path = layout.config(id);
     let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
     if Digest::of(&bytes) != *id {
@@ -102,6 +118,13 @@ pub fn read_image(layout: &Layout, id: &Digest) -> Result<Stored, Error> {
     let (mut layers, mut layer_sizes) = (Vec::new(), Vec::new());
     for diff_id in &config.rootfs.diff_ids {
         let layer = layout.layer(diff_id);
+        if !layer.exists()
+            && let Some(tree) = bundled(diff_id)
+        {
+            layers.push(tree);
+            layer_sizes.push(0);
+            continue;
+        }
         let path = Layout::size(&layer);
         let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
         let size: u64 = text.trim().parse().map_err(|_| Error::Malformed {

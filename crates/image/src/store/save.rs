@@ -140,6 +140,11 @@ impl Store {
     /// When the layer is not in the writable store.
     pub fn layer_length(&self, diff_id: &Digest) -> Result<u64, Error> {
         let path = Layout::recipe(&self.layout.layer(diff_id));
+        if !path.exists() && self.catalogue().bundled_layer(diff_id).is_some() {
+            return Err(Error::Archive(format!(
+                "layer {diff_id} is part of the operating system, which keeps no archive of it: the image cannot be saved"
+            )));
+        }
         open_recipe(&path)
             .and_then(recipe::length)
             .map_err(Error::io("read", path))

@@ -18,7 +18,8 @@ const SCRIPT: &str = r#"
 set -e
 mount -t cgroup2 none /sys/fs/cgroup
 [ "$NETWORK" = shared ] || ip link set lo up
-exec "$CORACLE" engine --root "$DIR/root" --exec-root "$DIR/run" --socket "$DIR/docker.sock" --cgroup-parent "$GROUP" $OPTIONS
+exec "$CORACLE" engine --root "$DIR/root" --exec-root "$DIR/run" --socket "$DIR/docker.sock" --cgroup-parent "$GROUP" $OPTIONS \
+  $(test -e "$DIR/daemon.json" && echo --config "$DIR/daemon.json")
 "#;
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -39,6 +40,8 @@ pub struct Setup {
     pub own_network: bool,
     /// Further options of `coracle engine`.
     pub options: &'static str,
+    /// The engine's `daemon.json`; empty is none.
+    pub settings: &'static str,
 }
 
 impl Host {
@@ -79,6 +82,9 @@ impl Host {
             .prefix("pid1-")
             .tempdir()
             .expect("make a directory");
+        if !setup.settings.is_empty() {
+            fs::write(dir.path().join("daemon.json"), setup.settings).expect("write daemon.json");
+        }
         let group = format!(
             "/coracle-test-{}-{}",
             std::process::id(),

@@ -23,6 +23,7 @@ pub fn host(options: &'static str) -> Option<Host> {
     Host::start_as(Setup {
         own_network: true,
         options,
+        ..Setup::default()
     })
 }
 

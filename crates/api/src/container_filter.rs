@@ -38,6 +38,9 @@ const STATES: &[&str] = &[
     "dead",
 ];
 
+/// The states that `health` may ask for.
+const HEALTH: &[&str] = &["none", "starting", "healthy", "unhealthy"];
+
 /// What a client wants to see.
 #[derive(Clone, Debug, Default)]
 pub struct ContainerFilter {
@@ -70,6 +73,16 @@ impl ContainerFilter {
             return Err(Error::BadRequest(format!(
                 "invalid filter 'status={wrong}': invalid value for state ({wrong}): must be one of {}",
                 STATES.join(", ")
+            )));
+        }
+        if let Some(wrong) = filters
+            .get("health")
+            .iter()
+            .find(|value| !HEALTH.contains(&value.as_str()))
+        {
+            return Err(Error::BadRequest(format!(
+                "invalid filter 'health={wrong}': invalid value for health ({wrong}): must be one of {}",
+                HEALTH.join(", ")
             )));
         }
         let code = |text: &String| {
@@ -115,6 +128,10 @@ impl ContainerFilter {
     fn accepts(&self, container: &Listed) -> bool {
         let Listed { record, state, .. } = container;
         let filters = &self.filters;
+        let health = state
+            .health
+            .as_ref()
+            .map_or("none", |health| health.status.name());
         let ended_with =
             |codes: &[i64]| state.status == Status::Exited && codes.contains(&state.exit_code);
         (self.all || state.status.is_active())
@@ -126,7 +143,7 @@ impl ContainerFilter {
             && (!filters.has("ancestor") || self.ancestors.contains(&record.image_id))
             && filters.any("volume", |wanted| has_volume(container, wanted))
             && filters.any("network", |wanted| network::find(wanted).is_ok_and(|name| name == record.network_mode()))
-            && filters.is("health", "none")
+            && filters.is("health", health)
             && filters.is("isolation", "default")
             && filters.any("is-task", |wanted| matches!(wanted, "false" | "0"))
             // No container has ports: those with a network of their own have no way to the outside.
@@ -260,6 +277,12 @@ mod tests {
             (r#"{"expose":["80/udp"]}"#, false, 0, &[]),
             (r#"{"publish":["80"]}"#, false, 0, &[]),
             (r#"{"health":["healthy"]}"#, false, 0, &[]),
+            (
+                r#"{"health":["none","starting"]}"#,
+                false,
+                0,
+                &["new", "old"],
+            ),
             (r#"{"is-task":["false"]}"#, false, 0, &["new", "old"]),
         ];
         for (json, all, limit, expected) in table {
@@ -274,6 +297,11 @@ mod tests {
                 r#"{"status":["sleeping"]}"#,
                 "invalid filter 'status=sleeping': invalid value for state (sleeping): must be one of \
                  created, running, paused, restarting, removing, exited, dead",
+            ),
+            (
+                r#"{"health":["ill"]}"#,
+                "invalid filter 'health=ill': invalid value for health (ill): must be one of none, starting, healthy, \
+                 unhealthy",
             ),
             (
                 r#"{"exited":["x"]}"#,

@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod attach;
+pub mod commit;
 pub mod containers;
 pub mod disk_usage;
 pub mod events;

@@ -4,8 +4,8 @@ use hyper::Method;
 
 use crate::route::Route;
 use crate::routes::{
-    archive, attach, containers, disk_usage, events, exec, images, lifecycle, logs, networks,
-    processes, refused, registry, system, volumes,
+    archive, attach, commit, containers, disk_usage, events, exec, images, lifecycle, logs,
+    networks, processes, refused, registry, system, volumes,
 };
 
 macro_rules! routes {
@@ -78,7 +78,7 @@ pub static ROUTES: &[Route] = routes! {
     POST "/images/{name...}/push" => registry::push,
     DELETE "/images/{name...}" => images::remove,
     GET "/distribution/{name...}/json" => registry::distribution,
-    POST "/commit" => refused::build,
+    POST "/commit" => commit::commit,
 
     GET "/volumes" => volumes::list,
     POST "/volumes/create" => volumes::create,

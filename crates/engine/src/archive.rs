@@ -95,7 +95,7 @@ impl View {
         for point in record
             .mounts
             .iter()
-            .filter(|point| point.kind != MountKind::Tmpfs)
+            .filter(|point| matches!(point.kind, MountKind::Bind | MountKind::Volume))
         {
             // A source that is gone, or is a file, is seen as what the root has there.
             if let Ok(root) = scoped::root(point.source.as_ref()) {

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use crate::engine::{Engine, blocking};
 use crate::error::{Doing, Error, Result};
-use crate::log_options::{self, LogDriver};
+use crate::log_options;
 use crate::logs::{LogLine, LogQuery, LogReader, Tail};
 use crate::record::Status;
 use crate::streams::{Input, Output};
@@ -119,25 +119,24 @@ impl Engine {
         follow: bool,
     ) -> Result<(bool, LogStream)> {
         let container = self.find(reference)?;
-        let (tty, log) = {
+        let (file, tty, log) = {
             let data = container.data();
-            let driver = log_options::parse(
+            let options = log_options::parse(
                 data.record.host_config.log_config.as_ref(),
                 self.options.log_rotation,
             )?;
-            if driver == LogDriver::None {
-                return Err(Error::Unsupported(
-                    "configured logging driver does not support reading".into(),
-                ));
-            }
+            let files = options.files.ok_or_else(|| {
+                Error::Unsupported("configured logging driver does not support reading".into())
+            })?;
             (
+                files.file,
                 data.record.tty(),
                 data.log
                     .clone()
                     .filter(|_| follow && data.state.status.is_active()),
             )
         };
-        let path = container.log_path();
+        let path = container.log_file(file);
         let (sender, receiver) = mpsc::channel(4);
         let work = async move {
             let mut watch = log.as_ref().map(|log| log.watch());

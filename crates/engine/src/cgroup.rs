@@ -65,10 +65,10 @@ impl Cgroups {
     /// The group of container `id`; `parent` is `HostConfig.CgroupParent`.
     pub fn container(&self, id: &str, parent: Option<&str>) -> Cgroup {
         let parent = match parent {
-            Some(parent) if !parent.is_empty() => format!("/{}", parent.trim_matches('/')),
+            Some(parent) if !parent.is_empty() => crate::mounts::clean(parent),
             _ => self.parent.clone(),
         };
-        let path = format!("{parent}/{id}");
+        let path = format!("{}/{id}", parent.trim_end_matches('/'));
         Cgroup {
             dir: self.mount.join(&path[1..]),
             path,
@@ -269,6 +269,23 @@ mod tests {
         let text = "low 0\nhigh 3\noom 2\noom_kill 1\n";
         assert_eq!(value_of(text, "oom_kill"), 1);
         assert_eq!(value_of(text, "none"), 0);
+    }
+
+    #[test]
+    fn parents_stay_in_the_hierarchy() {
+        let groups = Cgroups {
+            mount: "/sys/fs/cgroup".into(),
+            parent: "/system-docker".into(),
+            controllers: vec![],
+        };
+        for (parent, expected) in [
+            (None, "/system-docker/x"),
+            (Some("/a/b/"), "/a/b/x"),
+            (Some("../../../tmp"), "/tmp/x"),
+            (Some("/"), "/x"),
+        ] {
+            assert_eq!(groups.container("x", parent).path(), expected);
+        }
     }
 
     #[test]

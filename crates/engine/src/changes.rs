@@ -23,13 +23,14 @@ pub enum ChangeKind {
 
 /// Files that the engine mounts over: the runtime makes empty ones where the image has none, which is no change of the
 /// container's.
-const MOUNT_POINTS: &[&str] = &[
+pub const MOUNT_POINTS: &[&str] = &[
     "/.dockerenv",
     "/etc/hostname",
     "/etc/hosts",
     "/etc/resolv.conf",
     "/dev",
     "/proc",
+    "/sbin/docker-init",
     "/sys",
 ];
 

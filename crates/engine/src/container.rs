@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::disk::{self, Durability};
 use crate::error::Result;
+use crate::log_options::LogFile;
 use crate::logs::Log;
 use crate::record::{Record, State, Status};
 use crate::restart::Backoff;
@@ -46,6 +47,12 @@ pub struct Data {
     pub(crate) backoff: Backoff,
     /// Wakes the task that waits before a restart, to call it off.
     pub(crate) restart_cancel: Option<tokio::sync::oneshot::Sender<()>>,
+    /// While it exists, a task probes the container's health.
+    pub(crate) probing: Option<tokio::sync::oneshot::Sender<()>>,
+    /// Number of the watch on its memory events.
+    pub(crate) oom_watch: Option<i32>,
+    /// How often the kernel has killed something in this run for lack of memory, as far as that was told.
+    pub(crate) oom_kills: u64,
     /// Somebody removes it.
     pub(crate) removing: bool,
     /// Rows and columns asked for before there was a terminal.
@@ -98,6 +105,9 @@ impl Container {
                 log: None,
                 backoff: Backoff::default(),
                 restart_cancel: None,
+                probing: None,
+                oom_watch: None,
+                oom_kills: 0,
                 removing: false,
                 terminal_size: None,
                 execs: Vec::new(),
@@ -133,9 +143,21 @@ impl Container {
         &self.dir
     }
 
-    /// Its log file.
-    pub fn log_path(&self) -> PathBuf {
-        self.dir.join(format!("{}-json.log", self.id))
+    /// One of its log files.
+    pub(crate) fn log_file(&self, file: LogFile) -> PathBuf {
+        match file {
+            LogFile::Json => self.dir.join(format!("{}-json.log", self.id)),
+            LogFile::Local => self.dir.join("local-logs/container.log"),
+            LogFile::Cache => self.dir.join("container-cached.log"),
+        }
+    }
+
+    /// The log file that clients may read themselves (API: `LogPath`): that of `json-file`.
+    pub fn log_path(&self) -> Option<PathBuf> {
+        let data = self.data();
+        let driver = data.record.host_config.log_config.as_ref();
+        let driver = driver.and_then(|config| config.typ.as_deref());
+        matches!(driver, None | Some("" | "json-file")).then(|| self.log_file(LogFile::Json))
     }
 
     /// What changes about it. Hold the result for moments, never across an await.

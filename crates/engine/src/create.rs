@@ -1,13 +1,14 @@
 //! Creating containers: checking what the client asks for, filling in defaults, and writing it down.
 
-use std::collections::HashMap;
+mod check;
+
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
 use bollard_stubs::models::{
-    ContainerConfig, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, NetworkingConfig,
-    RestartPolicy, RestartPolicyNameEnum,
+    ContainerConfig, HostConfig, HostConfigCgroupnsModeEnum, NetworkingConfig, RestartPolicy,
+    RestartPolicyNameEnum,
 };
 use coracle_image::Image;
 
@@ -16,16 +17,11 @@ use crate::engine::{Engine, blocking};
 use crate::error::{Doing, Error, Result};
 use crate::events::Kind;
 use crate::image_defaults;
-use crate::logs::Rotation;
 use crate::mounts::{self, Sources};
-use crate::namespaces::{Mode, Modes};
-use crate::record::{MountKind, MountPoint, Record, State};
-use crate::restart::Policy;
+use crate::record::{MountKind, MountPoint, MountedImage, Record, State};
+use crate::resources::{self, Support};
 use crate::volumes::{ANONYMOUS_LABEL, VolumeRequest};
-use crate::{id, listen, log_options, names, resources, scoped, security, signals, spec, time};
-
-/// Default size of `/dev/shm`, bytes.
-const SHM_SIZE: i64 = 64 << 20;
+use crate::{id, listen, names, scoped, spec, time};
 
 /// What a client asks for.
 #[derive(Clone, Debug, Default)]
@@ -77,18 +73,25 @@ impl Engine {
         let image_name = config.image.clone().unwrap_or_default();
         let image = self.images.get(&image_name)?;
         image_defaults::merge(&mut config, &image.config);
+        if config.network_disabled.unwrap_or(false) {
+            host_config.network_mode = Some("none".to_owned());
+        }
+        self.options.settings.fill(&mut host_config);
         fill_defaults(&mut host_config);
+        let support = Support::of(&self.cgroups);
+        let mut warnings = resources::adjust(&mut host_config, &support)?;
+        warnings.extend(check::discard(&mut host_config));
         let id = id::generate();
-        check(&config, &host_config)?;
+        check::check(&config, &host_config)?;
         set_hostname(&mut config, &host_config, &id);
         let sockets = listen::parse(label(&config, listen::LABEL))?;
         let mut points = mounts::plan(&config, &host_config, self)?;
-        let warnings = resources::warnings(&host_config, &self.cgroups);
+        self.resolve_images(&mut points)?;
 
         let name = self.reserve_name(given_name, &id)?;
         let dir = self.options.root.join("containers").join(&id);
         let made = self
-            .make_volumes(&mut points)
+            .make_volumes(&mut points, host_config.volume_driver.as_ref())
             .and_then(|()| self.listeners.descriptors(&sockets).map(drop))
             .and_then(|()| {
                 let record = Record {
@@ -125,6 +128,23 @@ impl Engine {
         Ok(Created { id, warnings })
     }
 
+    /// Looks up the images that are mounted.
+    fn resolve_images(&self, points: &mut [MountPoint]) -> Result<()> {
+        for point in points {
+            if point.kind == MountKind::Image && point.image.is_none() {
+                // Not "not found": clients would go and pull the container's image.
+                let image = self.images.get(&point.source).map_err(|error| {
+                    Error::Invalid(format!("invalid mount config for type \"image\": {error}"))
+                })?;
+                point.image = Some(MountedImage {
+                    id: image.id.to_string(),
+                    layers: image.layers,
+                });
+            }
+        }
+        Ok(())
+    }
+
     fn reserve_name(&self, given: Option<String>, id: &str) -> Result<String> {
         let mut table = self
             .containers
@@ -136,7 +156,11 @@ impl Engine {
     }
 
     /// Makes the volumes that do not exist yet, and fills in the sources of all.
-    fn make_volumes(&self, points: &mut [MountPoint]) -> Result<()> {
+    fn make_volumes(
+        &self,
+        points: &mut [MountPoint],
+        volume_driver: Option<&String>,
+    ) -> Result<()> {
         for point in points
             .iter_mut()
             .filter(|point| point.kind == MountKind::Volume)
@@ -149,7 +173,10 @@ impl Engine {
             let driver = options.driver_config.unwrap_or_default();
             let mut request = VolumeRequest {
                 name: point.name.clone().unwrap_or_default(),
-                driver: driver.name.unwrap_or_default(),
+                driver: driver
+                    .name
+                    .or_else(|| volume_driver.cloned())
+                    .unwrap_or_default(),
                 options: driver.options.unwrap_or_default().into_iter().collect(),
                 labels: options.labels.unwrap_or_default().into_iter().collect(),
             };
@@ -224,7 +251,12 @@ impl Engine {
                 "/proc/self/fd/{}/.",
                 std::os::fd::AsRawFd::as_raw_fd(&source)
             ));
-            mounts::copy_up(&source, point.source.as_ref()).doing(doing)
+            // A volume with options is empty only as long as nothing is mounted.
+            let name = point.name.as_deref().unwrap_or_default();
+            self.volumes.acquire(name, container.id())?;
+            let copied = mounts::copy_up(&source, point.source.as_ref()).doing(doing);
+            self.volumes.release(name, container.id());
+            copied
         });
         self.roots.release(container.id());
         result
@@ -282,21 +314,11 @@ pub fn fill_defaults(host: &mut HostConfig) {
     ) {
         host.cgroupns_mode = Some(HostConfigCgroupnsModeEnum::PRIVATE);
     }
-    if host.shm_size.unwrap_or(0) == 0 {
-        host.shm_size = Some(SHM_SIZE);
-    }
     // Docker: as much swap as memory, counted together.
     if host.memory.unwrap_or(0) > 0 && host.memory_swap.unwrap_or(0) == 0 {
         host.memory_swap = host.memory.map(|memory| memory * 2);
     }
     host.pids_limit = host.pids_limit.filter(|limit| *limit != 0);
-    let log = host
-        .log_config
-        .get_or_insert_with(HostConfigLogConfig::default);
-    if log.typ.as_deref().unwrap_or_default().is_empty() {
-        log.typ = Some("json-file".to_owned());
-    }
-    log.config.get_or_insert_with(HashMap::new);
     let policy = host
         .restart_policy
         .get_or_insert_with(RestartPolicy::default);
@@ -316,132 +338,6 @@ pub fn fill_defaults(host: &mut HostConfig) {
         host.readonly_paths
             .get_or_insert_with(|| owned(spec::READONLY_PATHS));
     }
-}
-
-/// Everything that can be wrong without looking at other containers.
-fn check(config: &ContainerConfig, host: &HostConfig) -> Result<()> {
-    let invalid = |text: String| Err(Error::Invalid(text));
-    let command = config
-        .entrypoint
-        .iter()
-        .flatten()
-        .chain(config.cmd.iter().flatten());
-    if command
-        .clone()
-        .next()
-        .is_none_or(|program| program.is_empty())
-    {
-        return invalid("no command specified".into());
-    }
-    if config
-        .working_dir
-        .as_deref()
-        .is_some_and(|dir| !dir.is_empty() && !dir.starts_with('/'))
-    {
-        let dir = config.working_dir.as_deref().unwrap_or_default();
-        return invalid(format!(
-            "the working directory '{dir}' is invalid, it needs to be an absolute path"
-        ));
-    }
-    for entry in config.env.iter().flatten() {
-        if entry.is_empty() || entry.starts_with('=') {
-            return invalid(format!("invalid environment variable: {entry}"));
-        }
-    }
-    if let Some(signal) = config
-        .stop_signal
-        .as_deref()
-        .filter(|signal| !signal.is_empty())
-    {
-        signals::parse(signal)?;
-    }
-    resources::validate(host)?;
-    let policy = Policy::parse(host.restart_policy.as_ref())?;
-    if host.auto_remove.unwrap_or(false) && policy != Policy::No {
-        return invalid("can't create 'AutoRemove' container with restart policy".into());
-    }
-    let modes = Modes::parse(host)?;
-    if modes.uts == Mode::Host
-        && config
-            .hostname
-            .as_deref()
-            .is_some_and(|name| !name.is_empty())
-    {
-        return invalid("conflicting options: hostname and the UTS mode".into());
-    }
-    if matches!(modes.net, Mode::Container(_))
-        && config
-            .hostname
-            .as_deref()
-            .is_some_and(|name| !name.is_empty())
-    {
-        return invalid("conflicting options: hostname and the network mode".into());
-    }
-    security::parse(&host.security_opt.clone().unwrap_or_default())?;
-    log_options::parse(
-        host.log_config.as_ref(),
-        Rotation {
-            max_size: None,
-            max_files: 1,
-        },
-    )?;
-    for ulimit in host.ulimits.iter().flatten() {
-        if spec::rlimit(ulimit).is_none() {
-            return invalid(format!(
-                "invalid ulimit type: {}",
-                ulimit.name.clone().unwrap_or_default()
-            ));
-        }
-    }
-    if let Some(score) = host
-        .oom_score_adj
-        .filter(|score| !(-1000..=1000).contains(score))
-    {
-        return invalid(format!(
-            "Invalid value {score}, range for oom score adj is [-1000, 1000]"
-        ));
-    }
-    for entry in host.extra_hosts.iter().flatten() {
-        if !entry
-            .split_once([':', '='])
-            .is_some_and(|(name, address)| !name.is_empty() && !address.is_empty())
-        {
-            return invalid(format!("bad format for add-host: \"{entry}\""));
-        }
-    }
-    let userns = host.userns_mode.as_deref().unwrap_or_default();
-    if !matches!(userns, "" | "host") {
-        return invalid("invalid USER mode: this engine does not remap users".into());
-    }
-    if let Some(runtime) = host
-        .runtime
-        .as_deref()
-        .filter(|name| !matches!(*name, "" | "coracle" | "runc"))
-    {
-        return invalid(format!("unknown or invalid runtime name: {runtime}"));
-    }
-    for (present, field) in [
-        (
-            host.device_requests
-                .as_ref()
-                .is_some_and(|list| !list.is_empty()),
-            "DeviceRequests",
-        ),
-        (host.init.unwrap_or(false), "Init"),
-        (
-            host.links.as_ref().is_some_and(|list| !list.is_empty()),
-            "Links",
-        ),
-        (
-            host.storage_opt.as_ref().is_some_and(|map| !map.is_empty()),
-            "StorageOpt",
-        ),
-    ] {
-        if present {
-            return invalid(format!("{field} is not supported by this engine"));
-        }
-    }
-    Ok(())
 }
 
 /// Docker: the beginning of the id, or the host's name in the host's network or UTS namespace.

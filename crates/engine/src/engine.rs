@@ -19,6 +19,7 @@ use crate::events::{Events, Kind};
 use crate::exec::Exec;
 use crate::listen::Listeners;
 use crate::logs::Rotation;
+use crate::oom::OomWatch;
 use crate::reaper::Reaper;
 use crate::rootfs::Roots;
 use crate::table::Table;
@@ -40,6 +41,8 @@ pub struct Options {
     pub log_rotation: Rotation,
     /// How registries are reached, to begin with: see [`Engine::set_registries`].
     pub registries: Settings,
+    /// What containers get by default.
+    pub settings: crate::settings::Settings,
 }
 
 impl Options {
@@ -55,6 +58,7 @@ impl Options {
                 max_files: 2,
             },
             registries: Settings::default(),
+            settings: crate::settings::Settings::default(),
         }
     }
 }
@@ -74,6 +78,7 @@ pub struct Engine {
     pub(crate) roots: Roots,
     pub(crate) volumes: Volumes,
     pub(crate) listeners: Listeners,
+    pub(crate) oom_watch: OomWatch,
     pub(crate) capabilities: Capabilities,
     pub(crate) containers: RwLock<Table>,
     pub(crate) execs: Mutex<HashMap<String, Arc<Exec>>>,
@@ -109,6 +114,7 @@ impl Engine {
             roots: Roots::new(options.exec_root.join("rootfs"))?,
             volumes: Volumes::open(options.root.join("volumes"))?,
             listeners: Listeners::default(),
+            oom_watch: OomWatch::new().doing(|| "watch for memory events")?,
             capabilities: coracle_runtime::capabilities::own_bounding_set()?,
             containers: RwLock::default(),
             execs: Mutex::default(),
@@ -118,6 +124,7 @@ impl Engine {
         });
         engine.load_containers(&containers)?;
         engine.clear_layers();
+        engine.serve_oom_watch();
         Ok(engine)
     }
 

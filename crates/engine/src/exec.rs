@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use coracle_runtime::Exec as Launch;
+use rustix::process::{PidfdFlags, pidfd_open};
 
 use crate::container::Container;
 use crate::disk::{self, Durability};
@@ -18,7 +19,7 @@ use crate::spec::{self, ExecInput};
 use crate::stdio::{Pumps, Stdio};
 use crate::streams::Streams;
 use crate::user::Account;
-use crate::{console, id, security, supervise, task};
+use crate::{console, id, security, signals, supervise, task};
 
 /// How long an ended exec can still be inspected.
 const REMEMBERED: Duration = Duration::from_secs(300);
@@ -59,6 +60,8 @@ pub struct Exec {
     pub request: ExecRequest,
     /// Its streams.
     pub streams: Arc<Streams>,
+    /// It can be inspected for a while after its end.
+    remembered: bool,
     state: Mutex<ExecState>,
 }
 
@@ -73,6 +76,7 @@ pub struct ExecState {
     pub exit_code: Option<i64>,
     /// Its process's id.
     pub pid: i32,
+    process: Option<OwnedFd>,
     terminal: Option<OwnedFd>,
     size: Option<(u16, u16)>,
 }
@@ -81,6 +85,17 @@ impl Exec {
     /// What changes about it; hold the result for moments.
     pub fn state(&self) -> MutexGuard<'_, ExecState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends a signal to its process, if it runs.
+    ///
+    /// # Errors
+    /// When the signal cannot be sent.
+    pub(crate) fn signal(&self, number: i32) -> Result<()> {
+        match &self.state().process {
+            Some(process) => signals::send(process, number),
+            None => Ok(()),
+        }
     }
 }
 
@@ -91,19 +106,30 @@ impl Engine {
     /// Docker's texts when the container does not run or there is no command.
     pub fn exec_create(&self, reference: &str, request: ExecRequest) -> Result<String> {
         let container = self.find(reference)?;
+        self.register_exec(&container, request, true)
+    }
+
+    /// [`Engine::exec_create`] for a container at hand; one that is not `remembered` is gone with its end.
+    pub(crate) fn register_exec(
+        &self,
+        container: &Arc<Container>,
+        request: ExecRequest,
+        remembered: bool,
+    ) -> Result<String> {
         if request.command.first().is_none_or(String::is_empty) {
             return Err(Error::Invalid("No exec command specified".into()));
         }
-        self.check_exec(&container, reference)?;
+        self.check_exec(container, &container.name())?;
         // Only for the error: a user that does not exist is the client's mistake, not the process's.
-        self.exec_account(&container, request.user.as_deref())?;
+        self.exec_account(container, request.user.as_deref())?;
         let id = id::generate();
         let line = request.command.join(" ");
         let exec = Exec {
             id: id.clone(),
-            container: Arc::clone(&container),
+            container: Arc::clone(container),
             request,
             streams: Arc::default(),
+            remembered,
             state: Mutex::default(),
         };
         self.execs
@@ -112,7 +138,7 @@ impl Engine {
             .insert(id.clone(), Arc::new(exec));
         container.data().execs.push(id.clone());
         self.container_event(
-            &container,
+            container,
             &format!("exec_create: {line}"),
             &[("execID", id.clone())],
         );
@@ -241,12 +267,17 @@ impl Engine {
             message: failure.exec_message(),
         })?;
         let child = expecting.adopt(pid);
+        // One that has ended already may not be there; or its number has gone to another process.
+        let process = pidfd_open(pid, PidfdFlags::empty())
+            .ok()
+            .filter(|_| child.exit.is_empty());
         let mut pumps = stdio
             .pump(&format!("exec {}", exec.id), &exec.streams, None)
             .doing(|| format!("open streams of exec {}", exec.id))?;
         let mut state = exec.state();
         state.running = true;
         state.pid = pid.as_raw_nonzero().get();
+        state.process = process;
         state.terminal = pumps.terminal.take();
         if let (Some(terminal), Some((rows, columns))) = (&state.terminal, state.size)
             && let Err(error) = console::resize(terminal, rows, columns)
@@ -279,13 +310,16 @@ impl Engine {
             record: &record,
             account: &account,
             capabilities: &capabilities,
+            ulimits: &self.options.settings.all_ulimits(&record.host_config),
             hostname: record.config.hostname.as_deref().filter(|_| uts_is_own),
             command: &request.command,
             env: &request.env,
             working_dir: request.working_dir.as_deref(),
             tty: request.tty,
             size: exec.state().size,
-            no_new_privileges: options.no_new_privileges,
+            no_new_privileges: options
+                .no_new_privileges
+                .unwrap_or(self.options.settings.no_new_privileges),
         });
         disk::write_json(path, &process, Durability::Ordered)
     }
@@ -304,6 +338,7 @@ impl Engine {
             state.running = false;
             state.exit_code = Some(exit.code());
             state.terminal = None;
+            state.process = None;
         }
         exec.container.data().execs.retain(|id| *id != exec.id);
         let attributes = [
@@ -312,6 +347,9 @@ impl Engine {
         ];
         self.container_event(&exec.container, "exec_die", &attributes);
         exec.streams.close();
+        if !exec.remembered {
+            return;
+        }
         tokio::time::sleep(REMEMBERED).await;
         self.execs
             .lock()

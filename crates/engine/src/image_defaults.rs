@@ -39,14 +39,34 @@ pub fn merge(config: &mut ContainerConfig, image: &ImageConfig) {
         }
         config.entrypoint.clone_from(&defaults.entrypoint);
     }
-    if config.healthcheck.is_none()
-        && let Some(check) = &defaults.healthcheck
+    if let Some(check) = &defaults.healthcheck
+        && let Ok(theirs) = serde_json::from_value::<HealthConfig>(check.clone())
     {
-        config.healthcheck = serde_json::from_value::<HealthConfig>(check.clone()).ok();
+        match &mut config.healthcheck {
+            Some(mine) => merge_check(mine, theirs),
+            mine => *mine = Some(theirs),
+        }
     }
     if config.shell.is_none() {
         config.shell.clone_from(&defaults.shell);
     }
+}
+
+/// What a client changes of a check leaves the rest as the image has it.
+fn merge_check(mine: &mut HealthConfig, theirs: HealthConfig) {
+    if mine.test.as_ref().is_none_or(Vec::is_empty) {
+        mine.test = theirs.test;
+    }
+    let number = |mine: &mut Option<i64>, theirs: Option<i64>| {
+        if mine.unwrap_or(0) == 0 {
+            *mine = theirs;
+        }
+    };
+    number(&mut mine.interval, theirs.interval);
+    number(&mut mine.timeout, theirs.timeout);
+    number(&mut mine.retries, theirs.retries);
+    number(&mut mine.start_period, theirs.start_period);
+    number(&mut mine.start_interval, theirs.start_interval);
 }
 
 fn add<'a>(list: &mut Option<Vec<String>>, more: impl Iterator<Item = &'a String>) {
@@ -88,6 +108,35 @@ mod tests {
                 (config.entrypoint, config.cmd),
                 (wanted_entrypoint, wanted_cmd)
             );
+        }
+    }
+
+    #[test]
+    fn a_changed_check_keeps_the_rest_of_the_images() {
+        let mut image = ImageConfig::default();
+        image.config.healthcheck =
+            Some(serde_json::json!({"Test": ["CMD", "image"], "Interval": 5, "Retries": 2}));
+        let check = |json| serde_json::from_value::<HealthConfig>(json).unwrap();
+        for (mine, expected) in [
+            (
+                None,
+                serde_json::json!({"Test": ["CMD", "image"], "Interval": 5, "Retries": 2}),
+            ),
+            (
+                Some(serde_json::json!({"Interval": 7})),
+                serde_json::json!({"Test": ["CMD", "image"], "Interval": 7, "Retries": 2}),
+            ),
+            (
+                Some(serde_json::json!({"Test": ["NONE"]})),
+                serde_json::json!({"Test": ["NONE"], "Interval": 5, "Retries": 2}),
+            ),
+        ] {
+            let mut config = ContainerConfig {
+                healthcheck: mine.map(check),
+                ..ContainerConfig::default()
+            };
+            merge(&mut config, &image);
+            assert_eq!(config.healthcheck, Some(check(expected)));
         }
     }
 

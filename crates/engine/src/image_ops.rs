@@ -11,6 +11,7 @@ use coracle_image::{Digest, Image, ImageUse, Loaded, Reference, Removed};
 use crate::engine::{Engine, blocking};
 use crate::error::{Error, Result};
 use crate::events::Kind;
+use crate::record::Record;
 
 impl Engine {
     /// Every image, newest first.
@@ -35,7 +36,7 @@ impl Engine {
     pub fn image_users(&self, id: &str) -> usize {
         self.all()
             .iter()
-            .filter(|container| container.data().record.image_id == id)
+            .filter(|container| uses(&container.data().record, id))
             .count()
     }
 
@@ -68,7 +69,7 @@ impl Engine {
             .all()
             .iter()
             .map(|container| container.data())
-            .filter(|data| data.record.image_id == id)
+            .filter(|data| uses(&data.record, &id))
             .map(|data| ImageUse {
                 container: data.record.id.clone(),
                 running: data.state.status.is_active(),
@@ -182,7 +183,13 @@ impl Engine {
     fn layers_in_use(&self) -> Vec<PathBuf> {
         self.all()
             .iter()
-            .flat_map(|container| container.data().record.layers.clone())
+            .flat_map(|container| {
+                let data = container.data();
+                let mounted = data.record.mounts.iter();
+                let mounted = mounted.filter_map(|point| point.image.as_ref());
+                let layers = mounted.flat_map(|image| image.layers.clone());
+                layers.chain(data.record.layers.clone()).collect::<Vec<_>>()
+            })
             .collect()
     }
 
@@ -190,4 +197,13 @@ impl Engine {
         let attributes = BTreeMap::from([("name".to_owned(), name.to_owned())]);
         self.events.publish(Kind::Image, action, id, attributes);
     }
+}
+
+/// Whether a container was made from an image, or mounts it.
+fn uses(record: &Record, image: &str) -> bool {
+    let mut mounted = record
+        .mounts
+        .iter()
+        .filter_map(|point| point.image.as_ref());
+    record.image_id == image || mounted.any(|mounted| mounted.id == image)
 }

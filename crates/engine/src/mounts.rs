@@ -5,6 +5,7 @@ mod copy_up;
 mod mount_api;
 mod plan;
 
+pub use bind::clean;
 pub use copy_up::copy_up;
 pub use plan::{Sources, plan};
 

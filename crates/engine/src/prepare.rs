@@ -17,12 +17,12 @@ use crate::disk::{self, Durability};
 use crate::engine::Engine;
 use crate::error::{Doing, Error, Result};
 use crate::namespaces::{Mode, Modes};
-use crate::record::{MountKind, MountPoint, Record};
+use crate::record::Record;
 use crate::rootfs::{Overlay, detach};
 use crate::security::{self, Seccomp};
 use crate::spec::{self, Input};
 use crate::user::{self, Account};
-use crate::{listen, network_files, resources, scoped, shared_mounts};
+use crate::{listen, network_files, resources, scoped};
 
 /// Label of a container whose root is another container's.
 pub const ROOT_LABEL: &str = "io.rancher.os.root";
@@ -130,6 +130,7 @@ impl Engine {
         if bundle.join("shm").exists() {
             detach(&bundle.join("shm"));
         }
+        self.release_sources(record);
         if let Err(error) = fs::remove_dir_all(&bundle)
             && error.kind() != std::io::ErrorKind::NotFound
         {
@@ -158,7 +159,7 @@ impl Engine {
             Seccomp::Default => Some(seccomp::default_profile(&capabilities)),
             Seccomp::Profile(json) => Some(seccomp::parse_profile(&json, &capabilities)?),
         };
-        let mounts = mount_sources(&record.mounts)?;
+        let mounts = self.mount_sources(record)?;
         make_working_dir(root, record)?;
         let files = self.write_files(container, record, &modes)?;
         let account = account(
@@ -172,6 +173,12 @@ impl Engine {
         let (devices, device_rules) = devices_of(record)?;
         let sockets = listen::parse(record.label(listen::LABEL).unwrap_or_default())?;
         let listen_fds = self.listeners.descriptors(&sockets)?;
+
+        // In another one's process namespace there is an init already.
+        let wants_init = host.init.unwrap_or(self.options.settings.init);
+        let init = (wants_init && modes.pid == Mode::Private)
+            .then(init_program)
+            .transpose()?;
 
         let cgroup = self.cgroup_of(record);
         cgroup.create()?;
@@ -191,10 +198,14 @@ impl Engine {
             mqueue: mqueue.as_deref(),
             capabilities: &capabilities,
             seccomp,
-            no_new_privileges: security.no_new_privileges,
+            no_new_privileges: security
+                .no_new_privileges
+                .unwrap_or(self.options.settings.no_new_privileges),
             writable_cgroups: security.writable_cgroups,
             devices,
             device_rules,
+            init: init.as_deref(),
+            ulimits: &self.options.settings.all_ulimits(host),
             listen_fds: listen_fds.len(),
         });
         disk::write_json(&bundle.join("config.json"), &spec, Durability::Ordered)?;
@@ -331,6 +342,16 @@ impl Engine {
     }
 }
 
+/// The program that becomes a container's init: Docker's where it is installed, else this one in its role.
+fn init_program() -> Result<PathBuf> {
+    let installed = ["/usr/libexec/docker", "/usr/local/bin", "/usr/bin"]
+        .map(|dir| Path::new(dir).join("docker-init"));
+    match installed.into_iter().find(|path| path.exists()) {
+        Some(path) => Ok(path),
+        None => std::env::current_exe().doing(|| "find the program of containers' init"),
+    }
+}
+
 /// Who `user` is, by the files of the root.
 pub(crate) fn account(root: &Path, record: &Record, user: &str) -> Result<Account> {
     let root = scoped::root(root).doing(|| format!("open {}", root.display()))?;
@@ -361,62 +382,20 @@ fn make_working_dir(root: &Path, record: &Record) -> Result<()> {
     }
 }
 
-/// Makes what is missing of the mounts' sources, and gives the mounts with their final sources.
-fn mount_sources(points: &[MountPoint]) -> Result<Vec<MountPoint>> {
-    let mut mounts = points.to_vec();
-    let mountinfo =
-        fs::read_to_string("/proc/self/mountinfo").doing(|| "read /proc/self/mountinfo")?;
-    for point in &mut mounts {
-        match point.kind {
-            MountKind::Bind => {
-                let source = Path::new(&point.source);
-                if !source.exists() {
-                    if !point.create_source {
-                        return Err(Error::Invalid(format!(
-                            "invalid mount config for type \"bind\": bind source path does not exist: {}",
-                            point.source
-                        )));
-                    }
-                    fs::create_dir_all(source).doing(|| {
-                        format!(
-                            "error while creating mount source path '{0}': mkdir {0}",
-                            point.source
-                        )
-                    })?;
-                }
-                shared_mounts::check(point, &mountinfo)?;
-            }
-            MountKind::Volume => {
-                if let Some(subpath) = &point.subpath {
-                    let path = Path::new(&point.source).join(subpath);
-                    // The volume's content is the container's: a link must not lead out of it.
-                    let inside = path
-                        .canonicalize()
-                        .doing(|| format!("subpath {subpath} of volume"))?;
-                    if !inside.starts_with(&point.source) {
-                        return Err(Error::Invalid(format!(
-                            "subpath {subpath} leads out of its volume"
-                        )));
-                    }
-                    point.source = inside.display().to_string();
-                }
-            }
-            MountKind::Tmpfs => {}
-        }
-    }
-    Ok(mounts)
-}
-
+/// The device nodes of a container besides the standard ones, and the devices that it may use.
 fn devices_of(record: &Record) -> Result<(Vec<LinuxDevice>, Vec<LinuxDeviceCgroup>)> {
     let host = &record.host_config;
-    if host.privileged.unwrap_or(false) {
-        return Ok((
+    let privileged = host.privileged.unwrap_or(false);
+    let (found, mut rules) = if privileged {
+        (
             devices::host_devices(Path::new("/dev"))?,
             devices::privileged_rules(),
-        ));
-    }
-    let mut nodes: BTreeMap<PathBuf, LinuxDevice> = BTreeMap::new();
-    let mut rules = devices::default_rules();
+        )
+    } else {
+        (Vec::new(), devices::default_rules())
+    };
+    let by_path = |node: LinuxDevice| (node.path().clone(), node);
+    let mut nodes: BTreeMap<PathBuf, LinuxDevice> = found.into_iter().map(by_path).collect();
     for mapping in host.devices.iter().flatten() {
         let on_host = mapping.path_on_host.as_deref().unwrap_or_default();
         let inside = mapping
@@ -431,17 +410,21 @@ fn devices_of(record: &Record) -> Result<(Vec<LinuxDevice>, Vec<LinuxDeviceCgrou
             .unwrap_or("rwm");
         let (more, more_rules) =
             devices::from_host(on_host.as_ref(), inside.as_ref(), permissions)?;
-        nodes.extend(more.into_iter().map(|node| (node.path().clone(), node)));
-        rules.extend(more_rules);
+        nodes.extend(more.into_iter().map(by_path));
+        if !privileged {
+            rules.extend(more_rules);
+        }
     }
-    for text in host.device_cgroup_rules.iter().flatten() {
-        rules.push(devices::parse_rule(text)?);
+    if !privileged {
+        for text in host.device_cgroup_rules.iter().flatten() {
+            rules.push(devices::parse_rule(text)?);
+        }
     }
     Ok((nodes.into_values().collect(), rules))
 }
 
 /// `major:minor` of a block device.
-fn device_number(path: &str) -> Result<String> {
+pub(crate) fn device_number(path: &str) -> Result<String> {
     let metadata = fs::metadata(path).doing(|| format!("look at device {path}"))?;
     if !metadata.file_type().is_block_device() {
         return Err(Error::Invalid(format!("{path} is not a block device")));

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use bollard_stubs::models::{ContainerConfig, HostConfig, Mount, NetworkingConfig};
 use serde::{Deserialize, Serialize};
 
+use crate::health::Health;
 use crate::time;
 
 /// The configuration of a container: written when it is created, renamed or updated.
@@ -68,6 +69,8 @@ pub enum MountKind {
     Volume,
     /// A fresh tmpfs at each start.
     Tmpfs,
+    /// An image's files, read-only.
+    Image,
 }
 
 impl MountKind {
@@ -77,6 +80,7 @@ impl MountKind {
             Self::Bind => "bind",
             Self::Volume => "volume",
             Self::Tmpfs => "tmpfs",
+            Self::Image => "image",
         }
     }
 }
@@ -111,10 +115,22 @@ pub struct MountPoint {
     pub anonymous: bool,
     /// Options of a tmpfs.
     pub tmpfs_options: Vec<String>,
-    /// Path below the volume's root that is mounted.
+    /// Digest and layers of the image that is mounted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<MountedImage>,
+    /// Path below the volume's or image's root that is mounted.
     pub subpath: Option<String>,
     /// The entry of `HostConfig.Mounts` that this comes from.
     pub spec: Option<Mount>,
+}
+
+/// The image of a mount: the mount outlives its image when that is deleted by force.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct MountedImage {
+    /// Digest of its configuration.
+    pub id: String,
+    /// Its layers, lowest first.
+    pub layers: Vec<PathBuf>,
 }
 
 /// Where a container is in its life.
@@ -179,6 +195,9 @@ pub struct State {
     pub stopped_by_user: bool,
     /// Grows with each start in this engine: containers stop in the reverse order.
     pub start_order: u64,
+    /// What its health check has found, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
 }
 
 impl Default for State {
@@ -194,6 +213,7 @@ impl Default for State {
             restart_count: 0,
             stopped_by_user: false,
             start_order: 0,
+            health: None,
         }
     }
 }

@@ -1,17 +1,14 @@
-//! Removing, renaming and updating containers.
+//! Removing and renaming containers.
 
 use std::fs;
 use std::sync::{Arc, PoisonError};
 
-use bollard_stubs::models::{ContainerUpdateBody, HostConfig};
-
 use crate::container::Container;
 use crate::engine::{Engine, blocking};
 use crate::error::{Doing, Error, Result};
+use crate::names;
 use crate::prepare::ROOT_LABEL;
 use crate::record::Status;
-use crate::restart::Policy;
-use crate::{names, resources};
 
 impl Engine {
     /// Removes a container; with `force` also one that runs, with `volumes` also its anonymous volumes.
@@ -199,104 +196,5 @@ impl Engine {
             .release(&old);
         self.container_event(&container, "rename", &[("oldName", format!("/{old}"))]);
         Ok(())
-    }
-
-    /// Changes limits and the restart policy. Gives warnings.
-    ///
-    /// # Errors
-    /// Docker's texts.
-    pub async fn update(
-        self: &Arc<Self>,
-        reference: &str,
-        change: &ContainerUpdateBody,
-    ) -> Result<Vec<String>> {
-        let container = self.find(reference)?;
-        let _guard = container.operation.lock().await;
-        let (updated, running) = {
-            let data = container.data();
-            let policy = Policy::parse(change.restart_policy.as_ref())?;
-            if policy != Policy::No && data.record.host_config.auto_remove.unwrap_or(false) {
-                return Err(Error::Invalid(
-                    "Restart policy cannot be updated because AutoRemove is enabled for the container".into(),
-                ));
-            }
-            (
-                merged(&data.record.host_config, change),
-                data.running.is_some(),
-            )
-        };
-        resources::validate(&updated)?;
-        if running {
-            let cgroup = self.cgroup_of(&container.data().record);
-            let no_devices = |path: &str| {
-                Err(Error::Invalid(format!(
-                    "cannot update limits of device {path}"
-                )))
-            };
-            cgroup.apply(&resources::settings(&updated, no_devices)?)?;
-        }
-        let warnings = resources::warnings(&updated, &self.cgroups);
-        container.data().record.host_config = updated;
-        let target = Arc::clone(&container);
-        blocking(move || target.save_record()).await??;
-        self.container_event(&container, "update", &[]);
-        Ok(warnings)
-    }
-}
-
-/// What is given replaces what is there; zero is "not given", as in Docker.
-fn merged(host: &HostConfig, change: &ContainerUpdateBody) -> HostConfig {
-    let mut host = host.clone();
-    let number = |mine: &mut Option<i64>, theirs: Option<i64>| {
-        if theirs.is_some_and(|value| value != 0) {
-            *mine = theirs;
-        }
-    };
-    let text = |mine: &mut Option<String>, theirs: &Option<String>| {
-        if theirs.as_deref().is_some_and(|value| !value.is_empty()) {
-            mine.clone_from(theirs);
-        }
-    };
-    number(&mut host.memory, change.memory);
-    number(&mut host.memory_swap, change.memory_swap);
-    number(&mut host.memory_reservation, change.memory_reservation);
-    number(&mut host.cpu_shares, change.cpu_shares);
-    number(&mut host.cpu_period, change.cpu_period);
-    number(&mut host.cpu_quota, change.cpu_quota);
-    number(&mut host.nano_cpus, change.nano_cpus);
-    number(&mut host.pids_limit, change.pids_limit);
-    text(&mut host.cpuset_cpus, &change.cpuset_cpus);
-    text(&mut host.cpuset_mems, &change.cpuset_mems);
-    if change.blkio_weight.is_some_and(|weight| weight != 0) {
-        host.blkio_weight = change.blkio_weight;
-    }
-    if let Some(policy) = change.restart_policy.as_ref().filter(|policy| {
-        policy
-            .name
-            .is_some_and(|name| name != bollard_stubs::models::RestartPolicyNameEnum::EMPTY)
-    }) {
-        host.restart_policy = Some(policy.clone());
-    }
-    host
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn updates_change_only_what_they_give() {
-        let host = HostConfig {
-            memory: Some(5),
-            cpu_shares: Some(7),
-            ..HostConfig::default()
-        };
-        let change = ContainerUpdateBody {
-            memory: Some(0),
-            cpu_shares: Some(9),
-            ..ContainerUpdateBody::default()
-        };
-        let updated = merged(&host, &change);
-        assert_eq!((updated.memory, updated.cpu_shares), (Some(5), Some(9)));
     }
 }

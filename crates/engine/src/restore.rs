@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::container::Container;
 use crate::engine::Engine;
 use crate::error::{Doing, Error, Result};
+use crate::health::HealthStatus;
 use crate::record::Status;
 use crate::restart::Policy;
 use crate::rootfs::detach;
@@ -66,6 +67,9 @@ impl Engine {
                 data.state.exit_code = 255;
                 data.state.finished_at = time::now();
                 data.state.pid = 0;
+                if let Some(health) = &mut data.state.health {
+                    health.status = HealthStatus::Unhealthy;
+                }
             }
             was_active
         };
@@ -75,6 +79,7 @@ impl Engine {
         if let Err(error) = self.runtime.delete(&record.id) {
             tracing::warn!("{error}");
         }
+        self.unstage(&record.id);
         let bundle = self.bundle(&record.id);
         detach(&bundle.join("shm"));
         // Leftovers in a tmpfs; a new run makes its own.

@@ -107,7 +107,7 @@ fn prepare(target: &Path, overlay: &Overlay) -> Result<()> {
     for dir in [&upper, &work, &target.to_owned()] {
         fs::create_dir_all(dir).doing(|| format!("make {}", dir.display()))?;
     }
-    mount_overlay(target, &overlay.layers, &upper, &work).map_err(|error| {
+    mount_overlay(target, &overlay.layers, Some((&upper, &work))).map_err(|error| {
         Error::io(
             format!(
                 "mount overlay of {} layers on {}",
@@ -119,10 +119,28 @@ fn prepare(target: &Path, overlay: &Overlay) -> Result<()> {
     })
 }
 
+/// Mounts layers (lowest first, at least two) read-only on `target`.
+///
+/// # Errors
+/// When they cannot be mounted.
+pub fn mount_read_only(target: &Path, layers: &[PathBuf]) -> Result<()> {
+    mount_overlay(target, layers, None).map_err(|error| {
+        let layers = layers.len();
+        Error::io(
+            format!("mount {layers} layers on {}", target.display()),
+            error,
+        )
+    })
+}
+
 /// Kernels since 6.7 take layers one by one, so that neither their number nor their names matter; older ones get one
 /// string, limited to a page.
-fn mount_overlay(target: &Path, layers: &[PathBuf], upper: &Path, work: &Path) -> io::Result<()> {
-    match mount_layer_by_layer(target, layers, upper, work) {
+fn mount_overlay(
+    target: &Path,
+    layers: &[PathBuf],
+    writable: Option<(&Path, &Path)>,
+) -> io::Result<()> {
+    match mount_layer_by_layer(target, layers, writable) {
         Err(Errno::INVAL) => {}
         result => return Ok(result?),
     }
@@ -134,12 +152,10 @@ fn mount_overlay(target: &Path, layers: &[PathBuf], upper: &Path, work: &Path) -
             .replace(',', "\\,")
     };
     let lower: Vec<String> = layers.iter().rev().map(|layer| escape(layer)).collect();
-    let options = format!(
-        "lowerdir={},upperdir={},workdir={}",
-        lower.join(":"),
-        escape(upper),
-        escape(work)
-    );
+    let mut options = format!("lowerdir={}", lower.join(":"));
+    if let Some((upper, work)) = writable {
+        options += &format!(",upperdir={},workdir={}", escape(upper), escape(work));
+    }
     let options = std::ffi::CString::new(options)?;
     Ok(mount(
         "overlay",
@@ -153,16 +169,17 @@ fn mount_overlay(target: &Path, layers: &[PathBuf], upper: &Path, work: &Path) -
 fn mount_layer_by_layer(
     target: &Path,
     layers: &[PathBuf],
-    upper: &Path,
-    work: &Path,
+    writable: Option<(&Path, &Path)>,
 ) -> Result<(), Errno> {
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(&context, "source", "overlay")?;
     for layer in layers.iter().rev() {
         fsconfig_set_string(&context, "lowerdir+", layer)?;
     }
-    fsconfig_set_string(&context, "upperdir", upper)?;
-    fsconfig_set_string(&context, "workdir", work)?;
+    if let Some((upper, work)) = writable {
+        fsconfig_set_string(&context, "upperdir", upper)?;
+        fsconfig_set_string(&context, "workdir", work)?;
+    }
     fsconfig_create(&context)?;
     let tree = fsmount(
         &context,

@@ -5,8 +5,8 @@ use crate::error::{Error, Result};
 /// What the options ask for.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct SecurityOptions {
-    /// The process cannot gain privileges.
-    pub no_new_privileges: bool,
+    /// Whether the process cannot gain privileges; `None` is the engine's default.
+    pub no_new_privileges: Option<bool>,
     /// The filter of system calls.
     pub seccomp: Seccomp,
     /// The control group files may be written.
@@ -35,7 +35,7 @@ pub fn parse(options: &[String]) -> Result<SecurityOptions> {
     for option in options {
         let invalid = || Error::Invalid(format!("invalid --security-opt: {option:?}"));
         if option == "no-new-privileges" {
-            parsed.no_new_privileges = true;
+            parsed.no_new_privileges = Some(true);
             continue;
         }
         let (key, value) = option
@@ -50,7 +50,7 @@ pub fn parse(options: &[String]) -> Result<SecurityOptions> {
             ))),
         };
         match key {
-            "no-new-privileges" => parsed.no_new_privileges = flag()?,
+            "no-new-privileges" => parsed.no_new_privileges = Some(flag()?),
             "writable-cgroups" => parsed.writable_cgroups = flag()?,
             "seccomp" => {
                 parsed.seccomp = match value {
@@ -84,12 +84,17 @@ mod tests {
             ..SecurityOptions::default()
         };
         assert_eq!(parse_one("seccomp=unconfined").unwrap(), unconfined);
-        assert!(parse_one("no-new-privileges").unwrap().no_new_privileges);
-        assert!(
-            !parse_one("no-new-privileges:false")
-                .unwrap()
-                .no_new_privileges
-        );
+        for (text, expected) in [
+            ("no-new-privileges", Some(true)),
+            ("no-new-privileges:false", Some(false)),
+            ("seccomp=builtin", None),
+        ] {
+            assert_eq!(
+                parse_one(text).unwrap().no_new_privileges,
+                expected,
+                "{text}"
+            );
+        }
         assert_eq!(
             parse_one("seccomp={}").unwrap().seccomp,
             Seccomp::Profile("{}".into())

@@ -8,6 +8,7 @@ mod process;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use bollard_stubs::models::ResourcesUlimits;
 use oci_spec::runtime::{
     Capabilities, Linux, LinuxDevice, LinuxDeviceCgroup, LinuxNamespace, LinuxNamespaceType,
     LinuxResources, LinuxSeccomp, Root, Spec,
@@ -44,6 +45,9 @@ pub const READONLY_PATHS: &[&str] = &[
     "/proc/sysrq-trigger",
 ];
 
+/// Where a container's init is, as in Docker.
+pub const INIT_PATH: &str = "/sbin/docker-init";
+
 /// Everything that a configuration is made of.
 #[derive(Debug)]
 pub struct Input<'a> {
@@ -79,6 +83,10 @@ pub struct Input<'a> {
     pub devices: Vec<LinuxDevice>,
     /// The devices it may use.
     pub device_rules: Vec<LinuxDeviceCgroup>,
+    /// The program that is mounted as the container's init, if it has one.
+    pub init: Option<&'a Path>,
+    /// Limits of its processes.
+    pub ulimits: &'a [ResourcesUlimits],
     /// How many sockets are handed over.
     pub listen_fds: usize,
 }

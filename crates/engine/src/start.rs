@@ -10,12 +10,13 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use crate::container::{Container, Running};
 use crate::engine::{Engine, blocking};
 use crate::error::{Doing, Error, Result};
-use crate::log_options::{self, LogDriver};
-use crate::logs::Log;
+use crate::health::HealthCheck;
+use crate::log_options::{self, LogDriver, LogOptions};
+use crate::logs::{Log, Syslog};
 use crate::namespaces::{Mode, Modes};
 use crate::prepare::Prepared;
 use crate::reaper::{Child, Expecting};
-use crate::record::Status;
+use crate::record::{Record, Status};
 use crate::restart::Backoff;
 use crate::stdio::{Pumps, Stdio};
 use crate::streams::Streams;
@@ -130,23 +131,11 @@ impl Engine {
     /// The streams and the log of the next run; clients may already wait on the streams.
     fn open_streams(&self, container: &Container) -> Result<(Arc<Streams>, Option<Arc<Log>>)> {
         let record = container.data().record.clone();
-        let log = match log_options::parse(
+        let options = log_options::parse(
             record.host_config.log_config.as_ref(),
             self.options.log_rotation,
-        )? {
-            LogDriver::None => None,
-            LogDriver::JsonFile {
-                rotation,
-                labels,
-                env,
-            } => {
-                let attributes = log_options::attributes(&record.config, &labels, &env);
-                let path = container.log_path();
-                let log = Log::open(&path, rotation, &attributes)
-                    .doing(|| format!("open log {}", path.display()))?;
-                Some(Arc::new(log))
-            }
-        };
+        )?;
+        let log = open_log(container, &record, &options)?.map(Arc::new);
         let mut data = container.data();
         data.log.clone_from(&log);
         Ok((Arc::clone(&data.streams), log))
@@ -207,7 +196,7 @@ impl Engine {
         reason = "one step of `launch`, split off for its length"
     )]
     fn begin(
-        &self,
+        self: &Arc<Self>,
         container: &Arc<Container>,
         stdio: Stdio,
         pid: Pid,
@@ -229,9 +218,11 @@ impl Engine {
             tracing::warn!("set terminal size of container {id}: {error}");
         }
         self.set_up_network(container, pid)?;
+        self.begin_oom_watch(container);
         self.runtime.start(id)?;
         {
             let mut data = container.data();
+            let has_check = HealthCheck::of(&data.record.config).is_some();
             let state = &mut data.state;
             state.status = Status::Running;
             state.pid = pid.as_raw_nonzero().get();
@@ -240,6 +231,11 @@ impl Engine {
             state.oom_killed = false;
             state.started_at = time::now();
             state.start_order = self.next_start();
+            if has_check {
+                state.health.get_or_insert_default().begin();
+            } else {
+                state.health = None;
+            }
             data.running = Some(Running {
                 pid,
                 pidfd,
@@ -253,6 +249,7 @@ impl Engine {
             progress.error = String::new();
         });
         self.container_event(container, "start", &[]);
+        self.begin_probing(container);
         Ok((child, pumps))
     }
 
@@ -293,7 +290,32 @@ impl Engine {
     }
 }
 
-fn requested_size(record: &crate::record::Record) -> Option<(u16, u16)> {
+/// Opens what a container's output is logged to.
+fn open_log(container: &Container, record: &Record, options: &LogOptions) -> Result<Option<Log>> {
+    let mut log = Log::new();
+    if let LogDriver::Syslog(target) = &options.driver {
+        let tag = options.selection.tag(record);
+        log = log.with_syslog(Syslog::connect(target.clone(), tag)?);
+    } else if options.files.is_none() {
+        return Ok(None);
+    }
+    if let Some(files) = options.files {
+        let path = container.log_file(files.file);
+        let attributes = match options.driver {
+            LogDriver::JsonFile => options.selection.attributes(record),
+            _ => Default::default(),
+        };
+        log = log
+            .with_file(&path, files.rotation, files.compress, &attributes)
+            .doing(|| format!("open log {}", path.display()))?;
+    }
+    Ok(Some(match options.buffer {
+        Some(bytes) => log.with_buffer(bytes),
+        None => log,
+    }))
+}
+
+fn requested_size(record: &Record) -> Option<(u16, u16)> {
     match record.host_config.console_size.as_deref() {
         Some(&[rows, columns]) if rows > 0 && columns > 0 => {
             Some((u16::try_from(rows).ok()?, u16::try_from(columns).ok()?))

@@ -206,6 +206,7 @@ impl Engine {
         }
         self.freeze(&container, true).await?;
         container.data().state.status = Status::Paused;
+        container.end_probing();
         container.save_state();
         self.container_event(&container, "pause", &[]);
         Ok(())
@@ -227,7 +228,7 @@ impl Engine {
         self.thaw(&container).await
     }
 
-    async fn thaw(&self, container: &Container) -> Result<()> {
+    async fn thaw(self: &Arc<Self>, container: &Arc<Container>) -> Result<()> {
         if container.data().state.status != Status::Paused {
             return Ok(());
         }
@@ -235,10 +236,11 @@ impl Engine {
         container.data().state.status = Status::Running;
         container.save_state();
         self.container_event(container, "unpause", &[]);
+        self.begin_probing(container);
         Ok(())
     }
 
-    async fn freeze(&self, container: &Container, frozen: bool) -> Result<()> {
+    pub(crate) async fn freeze(&self, container: &Container, frozen: bool) -> Result<()> {
         let cgroup = self.cgroup_of(&container.data().record);
         cgroup.freeze(frozen)?;
         // The kernel's notification would need a descriptor per container for an event of milliseconds.

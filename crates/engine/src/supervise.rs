@@ -66,9 +66,10 @@ impl Engine {
         // Before waiting for the output: what is left of the container must not keep its pipes.
         let cgroup = self.cgroup_of(&record);
         let oom_killed = {
-            let cgroup = cgroup.clone();
+            let (engine, target) = (Arc::clone(&self), Arc::clone(&container));
             let check = move || {
-                let oom = cgroup.oom_kills() > 0;
+                engine.end_oom_watch(&target);
+                let oom = engine.look_for_oom(&target);
                 cgroup.kill();
                 oom
             };
@@ -87,9 +88,6 @@ impl Engine {
         let next = self.record_end(&container, exit, oom_killed);
         container.save_state();
         let code = exit.code();
-        if oom_killed {
-            self.container_event(&container, "oom", &[]);
-        }
         let seconds = self.run_seconds(&container, exit);
         self.container_event(
             &container,
@@ -120,6 +118,7 @@ impl Engine {
 
     /// Writes down how the run ended, and decides what follows.
     fn record_end(&self, container: &Container, exit: Exit, oom_killed: bool) -> Next {
+        container.end_probing();
         let mut data = container.data();
         let code = exit.code();
         let run = data

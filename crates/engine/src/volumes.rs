@@ -1,6 +1,8 @@
-//! Volumes of the local driver: directories that outlive containers.
+//! Volumes of the local driver: directories that outlive containers, or what their options mount there.
 
-use std::collections::BTreeMap;
+mod local;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk::{self, Durability};
 use crate::error::{Doing, Error, Result};
+use crate::rootfs::detach;
 use crate::{id, time};
 
 /// Label of volumes that were made for one container.
@@ -24,6 +27,8 @@ pub struct Volume {
     pub created: String,
     /// Labels.
     pub labels: BTreeMap<String, String>,
+    /// Options of the driver.
+    pub options: BTreeMap<String, String>,
     /// Where its files are.
     #[serde(skip)]
     pub data: PathBuf,
@@ -54,6 +59,8 @@ pub struct VolumeRequest {
 pub struct Volumes {
     dir: PathBuf,
     table: Mutex<BTreeMap<String, Volume>>,
+    /// Who uses the volumes that are mounted.
+    users: Mutex<HashMap<String, HashSet<String>>>,
 }
 
 impl Volumes {
@@ -75,6 +82,8 @@ impl Volumes {
             if !data.is_dir() {
                 continue;
             }
+            // Of a former engine; a volume without options has nothing mounted.
+            detach(&data);
             let file = entry.path().join("volume.json");
             let volume = disk::read_json::<Volume>(&file).unwrap_or_else(|error| {
                 tracing::warn!("volume {name}: {error}");
@@ -95,6 +104,7 @@ impl Volumes {
         Ok(Self {
             dir,
             table: Mutex::new(table),
+            users: Mutex::default(),
         })
     }
 
@@ -109,12 +119,8 @@ impl Volumes {
                 request.driver, request.name
             )));
         }
-        if let Some(option) = request.options.keys().next() {
-            return Err(Error::Invalid(format!(
-                "create {}: invalid option: \"{option}\"",
-                request.name
-            )));
-        }
+        local::validate(&request.options)
+            .map_err(|why| Error::Invalid(format!("create {}: {why}", request.name)))?;
         let name = if request.name.is_empty() {
             id::generate()
         } else {
@@ -137,6 +143,7 @@ impl Volumes {
             name: name.clone(),
             created: time::now(),
             labels: request.labels,
+            options: request.options,
             data,
         };
         disk::write_json(&dir.join("volume.json"), &volume, Durability::Ordered)?;
@@ -169,10 +176,53 @@ impl Volumes {
         if !table.contains_key(name) {
             return Err(Error::NoSuchVolume(name.to_owned()));
         }
+        if self
+            .users()
+            .get(name)
+            .is_some_and(|users| !users.is_empty())
+        {
+            return Err(Error::Conflict(format!(
+                "remove {name}: volume has active mounts"
+            )));
+        }
         let dir = self.dir.join(name);
         fs::remove_dir_all(&dir).doing(|| format!("remove {}", dir.display()))?;
         table.remove(name);
         Ok(())
+    }
+
+    /// Mounts what a volume's options say, for `user`, unless it is mounted already. Blocks.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchVolume`], or Docker's text when it cannot be mounted.
+    pub fn acquire(&self, name: &str, user: &str) -> Result<()> {
+        let volume = self.get(name)?;
+        if volume.options.is_empty() {
+            return Ok(());
+        }
+        let mut all = self.users();
+        let users = all.entry(name.to_owned()).or_default();
+        if users.is_empty() {
+            local::mount_on(&volume.data, &volume.options)?;
+        }
+        users.insert(user.to_owned());
+        Ok(())
+    }
+
+    /// Ends a use that [`Volumes::acquire`] has begun, if any; the last one unmounts.
+    pub fn release(&self, name: &str, user: &str) {
+        let mut all = self.users();
+        let Some(users) = all.get_mut(name) else {
+            return;
+        };
+        if users.remove(user) && users.is_empty() {
+            all.remove(name);
+            detach(&self.dir.join(name).join("_data"));
+        }
+    }
+
+    fn users(&self) -> MutexGuard<'_, HashMap<String, HashSet<String>>> {
+        self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn table(&self) -> MutexGuard<'_, BTreeMap<String, Volume>> {

@@ -252,7 +252,9 @@ fn mount_state(system: &mut System) -> Result<(), Error> {
 fn system_docker(system: &mut System) -> Result<(), Error> {
     // Every container's root is an overlay. Built in, or not needed: the first container tells.
     let _ = system.devices()?.loader().load("overlay");
-    system.docker = Some(SystemDocker::start()?);
+    system.docker = Some(SystemDocker::start(
+        &system.loaded.config.rancher.system_docker,
+    )?);
     let devices = system.devices()?;
     devices.ask(Urgency::Network, DOCKER_MODULES);
     devices.allow(Urgency::Rest);

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coracle_config::Config;
-use coracle_engine::{Engine, Options, Reaper};
+use coracle_config::{Config, DockerConfig};
+use coracle_engine::{Engine, Options, Reaper, Settings};
 use coracle_services::{Engines, Places};
 use tokio::net::UnixListener;
 use tokio::runtime::Runtime;
@@ -42,7 +42,7 @@ impl SystemDocker {
     ///
     /// # Errors
     /// When the engine cannot use its directories, or the socket cannot be opened.
-    pub(crate) fn start() -> Result<Self, Error> {
+    pub(crate) fn start(config: &DockerConfig) -> Result<Self, Error> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)
             .thread_name("system-docker")
@@ -57,6 +57,7 @@ impl SystemDocker {
         let reaper = Reaper::start().map_err(|source| Error::Signals { source })?;
         let options = Options {
             bundled: Some(BUNDLED.into()),
+            settings: settings(config),
             ..Options::new(ROOT, EXEC_ROOT)
         };
         let engine = Engine::new(options, reaper).map_err(|error| Error::Engine {
@@ -123,6 +124,27 @@ impl SystemDocker {
                 _ = self.signals.recv() => Err("a second signal: not waiting for services".to_owned()),
             }
         })
+    }
+}
+
+/// `rancher.system_docker`. What is wrong or means nothing here is reported, and the rest holds: the machine must start.
+fn settings(config: &DockerConfig) -> Settings {
+    let mut settings = Settings {
+        log_driver: config.log_driver.clone().unwrap_or_default(),
+        log_opts: config.log_opts.clone(),
+        ..Settings::default()
+    };
+    for argument in settings.apply_arguments(&config.extra_args) {
+        tracing::warn!(
+            "rancher.system_docker.extra_args: {argument} means nothing to System Docker"
+        );
+    }
+    match settings.check() {
+        Ok(()) => settings,
+        Err(error) => {
+            tracing::error!("rancher.system_docker is ignored: {error}");
+            Settings::default()
+        }
     }
 }
 

@@ -230,9 +230,7 @@ $ docker node ls
 Error response from daemon: This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.
 [1]
 $ docker plugin ls -q
-$ docker create --name web busybox true >/dev/null; docker commit web
-Error response from daemon: System Docker does not support building images; use User Docker (the docker command)
-[1]
+$ docker create --name web busybox true >/dev/null; docker build -q . 2>&1 | grep -o 'System Docker does not support building images' | head -n 1
 $ docker system prune -f | head -n 1
 Deleted Containers:
 $ docker system df --format '{{.Type}} {{.TotalCount}}'

@@ -46,6 +46,8 @@ urandom
 zero
 $ docker run --rm --device /dev/full:/dev/brimming busybox ls /dev/brimming
 /dev/brimming
+$ docker run --rm --privileged --device /dev/full:/dev/brimming busybox ls /dev/brimming
+/dev/brimming
 $ docker run --rm busybox sh -c 'mknod /tmp/mem c 1 1; cat /tmp/mem 2>&1 | head -c 100'
 cat: can't open '/tmp/mem': Operation not permitted
 $ docker run --rm --ulimit nofile=100:200 --oom-score-adj 500 busybox sh -c 'ulimit -n; ulimit -Hn; cat /proc/self/oom_score_adj'

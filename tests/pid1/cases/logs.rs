@@ -60,6 +60,52 @@ $ ls root/containers/*/ | grep -c json.log
 }
 
 #[test]
+fn every_driver_is_read_or_says_why_not() {
+    let Some(host) = Host::start() else { return };
+    let socket = std::os::unix::net::UnixDatagram::bind(host.path("syslog")).unwrap();
+    host.session(
+        r#"
+$ docker run --name local --log-driver local --log-opt max-size=4k --log-opt max-file=3 busybox sh -c 'i=0; while [ $i -lt 30 ]; do seq $i $((i+9)); i=$((i+10)); sleep 0.01; done' >/dev/null; docker logs -n 3 local; docker inspect -f '{{.HostConfig.LogConfig.Type}} {{.LogPath}}' local
+27
+28
+29
+local
+$ docker run --name packed --log-opt max-size=2k --log-opt max-file=50 --log-opt compress=true busybox sh -c 'i=0; while [ $i -lt 200 ]; do seq $i $((i+9)); i=$((i+10)); sleep 0.01; done' >/dev/null; docker logs packed | wc -l; docker logs packed | head -n 1; ls root/containers/*/*json.log*.gz | grep -c gz.new || true
+200
+0
+0
+$ docker run --log-driver syslog --log-opt syslog-address=unixgram://$PWD/syslog --log-opt syslog-format=rfc3164 --log-opt tag='{{.Name}}/{{.ImageName}}' --name sys busybox sh -c 'echo out; echo err >&2' >/dev/null 2>&1; docker logs sys 2>&1 | sort
+err
+out
+$ docker run --rm --log-driver syslog --log-opt syslog-address=unixgram://$PWD/syslog --log-opt cache-disabled=true --name nocache -d busybox sleep 1000 >/dev/null; docker logs nocache
+Error response from daemon: configured logging driver does not support reading
+[1]
+$ docker rm -f nocache; docker run --rm --log-driver syslog --log-opt syslog-address=tcp+gopher://x busybox true 2>&1 | head -n 1
+nocache
+docker: Error response from daemon: unsupported scheme: 'tcp+gopher'
+$ docker run --rm --log-driver splunk busybox true 2>&1 | head -n 1
+docker: Error response from daemon: error looking up logging plugin splunk: plugin "splunk" not found
+$ docker run --name details -l a=1 -l b.x=2 -e E=3 --log-opt labels=a --log-opt labels-regex='^b' --log-opt env=E --log-opt tag='{{.Name}}' busybox echo hi >/dev/null; docker logs --details details
+E=3,a=1,b.x=2,tag=details hi
+"#,
+    );
+    let mut received = Vec::new();
+    for _ in 0..2 {
+        let mut buffer = [0; 512];
+        let count = socket.recv(&mut buffer).unwrap();
+        let text = String::from_utf8_lossy(&buffer[..count]).into_owned();
+        let priority = text.split('>').next().unwrap_or_default().to_owned();
+        let message = text
+            .split("sys/busybox[")
+            .nth(1)
+            .and_then(|rest| rest.split("]: ").nth(1));
+        received.push(format!("{priority} {}", message.unwrap_or(&text)));
+    }
+    received.sort();
+    assert_eq!(received, ["<27 err\n", "<30 out\n"]);
+}
+
+#[test]
 fn a_slow_reader_loses_nothing_and_costs_no_memory() {
     let Some(host) = Host::start() else { return };
     let pss = || {

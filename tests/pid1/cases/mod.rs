@@ -1,13 +1,16 @@
 //! The sessions, by subject.
 
 mod api;
+mod commit;
 mod copy;
 mod crash;
 mod docker_py;
 mod events;
 mod exec;
 mod extensions;
+mod health;
 mod images;
+mod init;
 mod inspect;
 mod isolation;
 mod lifecycle;

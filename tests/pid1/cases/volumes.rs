@@ -39,6 +39,78 @@ Error response from daemon: create a/b: "a/b" includes invalid characters for a 
 }
 
 #[test]
+fn volumes_are_what_their_options_mount() {
+    let Some(host) = Host::start() else { return };
+    host.session(
+        r#"
+$ docker volume create -o type=tmpfs -o device=tmpfs -o o=size=1m,uid=1100 ram; docker volume inspect -f '{{.Options}}' ram
+ram
+map[device:tmpfs o:size=1m,uid=1100 type:tmpfs]
+$ docker run -d --name one -v ram:/ram busybox sh -c 'stat -f -c %T /ram; df -k /ram | tail -n 1 | tr -s " " | cut -d " " -f 2; echo kept >/ram/file; sleep 1000'; until docker exec one test -e /ram/file; do :; done; docker logs one
+<id>
+tmpfs
+1024
+$ docker run --rm -v ram:/ram busybox cat /ram/file; docker rm -f one; docker run --rm -v ram:/ram busybox ls /ram
+kept
+one
+$ mkdir source; echo text >source/file; docker volume create -o type=none -o device=$PWD/source -o o=bind,ro bound; docker run --rm -v bound:/b busybox sh -c 'cat /b/file; touch /b/x 2>&1'
+bound
+text
+touch: /b/x: Read-only file system
+[1]
+$ docker volume rm bound ram; cat source/file
+bound
+ram
+text
+$ docker volume create -o color=red x; docker volume create -o type=tmpfs x
+Error response from daemon: create x: invalid option: "color"
+Error response from daemon: create x: missing required option: "device"
+[1]
+$ docker volume create -o type=none -o device=/none/such -o o=bind gone >/dev/null; docker run --rm -v gone:/g busybox true 2>&1 | head -n 1 | grep -o 'error while mounting volume\|No such file or directory'
+error while mounting volume
+No such file or directory
+$ docker run --rm --mount 'type=volume,source=driven,target=/d,volume-opt=type=tmpfs,volume-opt=device=tmpfs,volume-label=a=b' busybox stat -f -c %T /d; docker volume inspect -f '{{.Labels}} {{.Options.type}}' driven
+tmpfs
+map[a:b] tmpfs
+$ docker run --rm -v other:/x --volume-driver nfs busybox true 2>&1 | head -n 1
+docker: Error response from daemon: create other: error looking up volume plugin nfs: plugin "nfs" not found
+"#,
+    );
+}
+
+#[test]
+fn images_and_parts_of_volumes_are_mounted() {
+    let Some(host) = Host::start() else { return };
+    host.session(
+        r#"
+$ docker run --rm --mount type=image,source=busybox,target=/image busybox sh -c 'cat /image/data/from-image; touch /image/x 2>&1'
+image
+touch: /image/x: Read-only file system
+[1]
+$ docker run --name ii --mount type=image,source=busybox,target=/data2,image-subpath=data busybox ls /data2; docker inspect -f '{{range .Mounts}}{{.Type}} {{.Source}} {{.RW}}{{end}}' ii
+from-image
+image busybox false
+$ docker run --rm --mount type=image,source=none,target=/x busybox true 2>&1 | head -n 1
+docker: Error response from daemon: invalid mount config for type "image": No such image: none:latest
+$ docker run --rm -v vv:/v busybox sh -c 'mkdir -p /v/a/b; echo deep >/v/a/b/file; ln -s /etc /v/out; ln -s a/b /v/in'
+$ docker run --rm --mount type=volume,source=vv,target=/x,volume-subpath=a/b busybox cat /x/file
+deep
+$ docker run --rm --mount type=volume,source=vv,target=/x/file,volume-subpath=a/b/file,readonly busybox sh -c 'cat /x/file; echo more 2>&1 >>/x/file'
+deep
+sh: can't create /x/file: Read-only file system
+[1]
+$ docker run --rm --mount type=volume,source=vv,target=/x,volume-subpath=in busybox ls /x
+file
+$ docker run --rm --mount type=volume,source=vv,target=/x,volume-subpath=out busybox true 2>&1 | grep -c 'subpath "out"'
+1
+$ docker volume rm -f vv; ls run/mounts | wc -l
+vv
+0
+"#,
+    );
+}
+
+#[test]
 fn volumes_come_from_containers_that_never_ran() {
     let Some(host) = Host::start() else { return };
     host.session(

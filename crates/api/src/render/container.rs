@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use coracle_engine::{MountKind, MountPoint, Record, State, Status};
+use coracle_engine::{Health, MountKind, MountPoint, ProbeResult, Record, State, Status};
 use serde_json::{Map, Value, json};
 
 use super::{complete, defaults, network};
@@ -83,7 +83,7 @@ pub fn inspect(container: &Inspected) -> Value {
 
 /// `State`. Docker calls a container running also when it is frozen or about to be restarted.
 pub fn state(state: &State) -> Value {
-    json!({
+    let mut out = json!({
         "Status": state.status.name(),
         "Running": state.status.is_active(),
         "Paused": state.status == Status::Paused,
@@ -95,6 +95,20 @@ pub fn state(state: &State) -> Value {
         "Error": state.error,
         "StartedAt": state.started_at,
         "FinishedAt": state.finished_at,
+    });
+    if let Some(health) = &state.health {
+        out["Health"] = self::health(health);
+    }
+    out
+}
+
+/// `State.Health`.
+fn health(health: &Health) -> Value {
+    let result = |result: &ProbeResult| json!({"Start": result.start, "End": result.end, "ExitCode": result.exit_code, "Output": result.output});
+    json!({
+        "Status": health.status.name(),
+        "FailingStreak": health.failing_streak,
+        "Log": health.log.iter().map(result).collect::<Vec<_>>(),
     })
 }
 

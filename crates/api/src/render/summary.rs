@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use coracle_engine::{Record, State, Status};
+use coracle_engine::{HealthStatus, Record, State, Status};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -52,6 +52,10 @@ pub fn summary(container: &Listed, now: Timestamp) -> Value {
         "NetworkSettings": {"Networks": networks(record)},
         "Mounts": mounts(&record.mounts),
     });
+    if let Some(health) = &state.health {
+        out["Health"] =
+            json!({"Status": health.status.name(), "FailingStreak": health.failing_streak});
+    }
     if let Some((written, root)) = sizes {
         // Docker leaves out a zero.
         if *written > 0 {
@@ -81,7 +85,14 @@ pub fn status(state: &State, now: Timestamp) -> String {
         duration::words(now.duration_since(then).as_secs())
     };
     match state.status {
-        Status::Running => format!("Up {}", since(&state.started_at)),
+        Status::Running => {
+            let up = format!("Up {}", since(&state.started_at));
+            match state.health.as_ref().map(|health| health.status) {
+                None => up,
+                Some(HealthStatus::Starting) => format!("{up} (health: starting)"),
+                Some(status) => format!("{up} ({})", status.name()),
+            }
+        }
         Status::Paused => format!("Up {} (Paused)", since(&state.started_at)),
         Status::Restarting => format!(
             "Restarting ({}) {} ago",
@@ -101,6 +112,7 @@ pub fn status(state: &State, now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use bollard_stubs::models::{ContainerConfig, ContainerSummary, HostConfig};
+    use coracle_engine::Health;
 
     use super::*;
 
@@ -114,10 +126,26 @@ mod tests {
             finished_at: "2023-11-14T22:13:18Z".into(),
             ..State::default()
         };
+        let health = |status| State {
+            health: Some(Health {
+                status,
+                ..Health::default()
+            }),
+            ..state(Status::Running, 0)
+        };
         for (state, expected) in [
             (State::default(), "Created"),
             (state(Status::Running, 0), "Up About an hour"),
             (state(Status::Paused, 0), "Up About an hour (Paused)"),
+            (
+                health(HealthStatus::Starting),
+                "Up About an hour (health: starting)",
+            ),
+            (health(HealthStatus::Healthy), "Up About an hour (healthy)"),
+            (
+                health(HealthStatus::Unhealthy),
+                "Up About an hour (unhealthy)",
+            ),
             (state(Status::Restarting, 3), "Restarting (3) 2 seconds ago"),
             (state(Status::Exited, 137), "Exited (137) 2 seconds ago"),
             (state(Status::Dead, 0), "Dead"),

@@ -11,7 +11,7 @@ pub fn volume(volume: &Volume, usage: Option<(u64, usize)>) -> Value {
         "Labels": if volume.labels.is_empty() { Value::Null } else { json!(volume.labels) },
         "Mountpoint": volume.data,
         "Name": volume.name,
-        "Options": null,
+        "Options": if volume.options.is_empty() { Value::Null } else { json!(volume.options) },
         "Scope": "local",
     });
     if let Some((size, containers)) = usage {
@@ -30,6 +30,7 @@ mod tests {
             name: "data".into(),
             created: "2023-11-14T22:13:20Z".into(),
             labels: [("a".to_owned(), "b".to_owned())].into(),
+            options: [("type".to_owned(), "tmpfs".to_owned())].into(),
             data: "/v/data/_data".into(),
         };
         let value = volume(&data, Some((5, 1)));
@@ -39,6 +40,11 @@ mod tests {
             ("/v/data/_data", "b")
         );
         assert_eq!(model.usage_data.unwrap().size, 5);
-        assert_eq!(volume(&Volume::default(), None)["Labels"], Value::Null);
+        assert_eq!(model.options["type"], "tmpfs");
+        let plain = volume(&Volume::default(), None);
+        assert_eq!(
+            (&plain["Labels"], &plain["Options"]),
+            (&Value::Null, &Value::Null)
+        );
     }
 }

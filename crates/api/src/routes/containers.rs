@@ -92,7 +92,7 @@ pub async fn inspect(call: Call) -> Result<Answer> {
     } = container.snapshot();
     let places = Places {
         dir: container.dir().to_owned(),
-        log: container.log_path(),
+        log: container.log_path().unwrap_or_default(),
         root: call
             .engine
             .options()

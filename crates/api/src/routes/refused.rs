@@ -38,7 +38,7 @@ pub async fn plugin(_: Call) -> Result<Answer> {
     Err(not_here("plugins"))
 }
 
-/// `POST /build`, `/session`, `/grpc` and `/commit`
+/// `POST /build`, `/session` and `/grpc`
 pub async fn build(_: Call) -> Result<Answer> {
     Err(not_here("building images"))
 }

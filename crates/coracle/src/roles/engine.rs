@@ -10,13 +10,13 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use coracle_distribution::Proxies;
-use coracle_engine::{Engine, Options, Reaper};
+use coracle_engine::{Engine, Options, Reaper, Settings};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::log;
 
-const USAGE: &str = "usage: coracle engine --root DIR --exec-root DIR --socket PATH [--images DIR] [--cgroup-parent PATH] [--insecure-registry HOST]... [--registry-mirror URL]...";
+const USAGE: &str = "usage: coracle engine --root DIR --exec-root DIR --socket PATH [--images DIR] [--cgroup-parent PATH] [--config FILE] [--insecure-registry HOST]... [--registry-mirror URL]...";
 
 /// As in PID 1: the engine mostly waits, its work is in helpers.
 const WORKERS: usize = 2;
@@ -30,6 +30,7 @@ struct Arguments {
     cgroup_parent: Option<String>,
     insecure_registries: Vec<String>,
     registry_mirrors: Vec<String>,
+    config: Option<PathBuf>,
 }
 
 /// Runs until SIGTERM or SIGINT, then stops every container.
@@ -70,6 +71,7 @@ fn parse(args: Vec<OsString>) -> anyhow::Result<Arguments> {
                     .registry_mirrors
                     .push(value.to_string_lossy().into_owned());
             }
+            Some("--config") => arguments.config = Some(value.into()),
             _ => bail!("unknown option {}\n{USAGE}", name.display()),
         }
     }
@@ -100,6 +102,10 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         https: variable("https_proxy"),
         none: variable("no_proxy"),
     };
+    if let Some(path) = arguments.config {
+        let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        options.settings = Settings::parse(&text)?;
+    }
     let engine = Engine::new(
         options,
         Reaper::start().context("become the reaper of children")?,

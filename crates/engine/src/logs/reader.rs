@@ -4,11 +4,13 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use flate2::read::GzDecoder;
 use jiff::Timestamp;
 
 use super::entry::LogLine;
-use super::writer::rotated;
+use super::writer::{compressed, rotated};
 
 /// How much is read at once.
 const BLOCK: usize = 64 * 1024;
@@ -57,19 +59,7 @@ impl LogReader {
     /// # Errors
     /// When a file cannot be read.
     pub fn open(path: &Path, query: LogQuery) -> io::Result<Self> {
-        let mut files = Vec::new();
-        let candidates =
-            std::iter::once(path.to_owned()).chain((1..).map(|number| rotated(path, number)));
-        for candidate in candidates {
-            match File::open(&candidate) {
-                Ok(file) => files.push(file),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => break,
-                Err(error) => return Err(error),
-            }
-        }
-        if let Tail::Last(wanted) = query.tail {
-            skip_to_tail(&mut files, wanted)?;
-        }
+        let mut files = open_files(path, query.tail)?;
         let current = files.pop();
         Ok(Self {
             path: path.to_owned(),
@@ -175,20 +165,71 @@ impl LogReader {
     }
 }
 
-/// Positions `files` (newest first) so that only the last `wanted` lines are read, dropping files that are not needed.
-fn skip_to_tail(files: &mut Vec<File>, mut wanted: u64) -> io::Result<()> {
-    for index in 0..files.len() {
-        let file = &mut files[index];
-        let length = file.metadata()?.len();
-        let (offset, found) = tail_offset(file, length, wanted)?;
-        file.seek(SeekFrom::Start(offset))?;
-        wanted -= found;
+/// Opens the file at `path` and the rotated ones before it, newest first, as many as the tail needs, where it begins.
+fn open_files(path: &Path, tail: Tail) -> io::Result<Vec<File>> {
+    let mut files: Vec<File> = Vec::new();
+    let mut wanted = match tail {
+        Tail::All => u64::MAX,
+        Tail::Last(wanted) => wanted,
+    };
+    for number in 0.. {
+        let Some(mut file) = open_numbered(path, number)? else {
+            break;
+        };
+        let metadata = file.metadata()?;
+        // Rotated between the last look and this one: it is at hand already.
+        if let Some(newer) = files.last()
+            && newer.metadata()?.ino() == metadata.ino()
+        {
+            continue;
+        }
+        if tail != Tail::All {
+            let (offset, found) = tail_offset(&file, metadata.len(), wanted)?;
+            file.seek(SeekFrom::Start(offset))?;
+            wanted -= found;
+        }
+        files.push(file);
         if wanted == 0 {
-            files.truncate(index + 1);
-            return Ok(());
+            break;
         }
     }
-    Ok(())
+    Ok(files)
+}
+
+/// The `number`th file (0 is the one being written), unpacked if need be.
+fn open_numbered(path: &Path, number: u32) -> io::Result<Option<File>> {
+    let plain = match number {
+        0 => path.to_owned(),
+        _ => rotated(path, number),
+    };
+    let found = match File::open(&plain) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && number > 0 => {
+            File::open(compressed(path, number)).and_then(|packed| unpack(&packed, &plain))
+        }
+        result => result,
+    };
+    match found {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Unpacks a file beside the log, into one without a name: it may be larger than what fits into memory.
+fn unpack(packed: &File, beside: &Path) -> io::Result<File> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let mut name = beside.as_os_str().to_owned();
+    name.push(format!(".read-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(&name)?;
+    std::fs::remove_file(&name)?;
+    io::copy(&mut GzDecoder::new(packed), &mut file)?;
+    file.rewind()?;
+    Ok(file)
 }
 
 /// Where the last `wanted` lines of the first `length` bytes begin, and how many there are.
@@ -248,6 +289,17 @@ mod tests {
         }
     }
 
+    fn open(path: &Path, max_size: u64, max_files: u32, compress: bool) -> Log {
+        let rotation = Rotation {
+            max_size: Some(max_size),
+            max_files,
+        };
+        let attributes = Default::default();
+        Log::new()
+            .with_file(path, rotation, compress, &attributes)
+            .unwrap()
+    }
+
     async fn write(log: &Log, numbers: std::ops::Range<u32>) {
         for number in numbers {
             let stream = if number % 2 == 0 {
@@ -262,19 +314,18 @@ mod tests {
 
     #[tokio::test]
     async fn tail_streams_and_times_choose_entries_over_rotated_files() {
+        for compress in [false, true] {
+            choose(compress).await;
+        }
+    }
+
+    async fn choose(compress: bool) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.log");
-        let log = Log::open(
-            &path,
-            Rotation {
-                max_size: Some(200),
-                max_files: 5,
-            },
-            &Default::default(),
-        )
-        .unwrap();
+        let log = open(&path, 200, 5, compress);
         write(&log, 0..9).await;
-        assert!(rotated(&path, 1).exists());
+        drop(log);
+        assert!(rotated(&path, 1).exists() || compressed(&path, 1).exists());
         let all: Vec<_> = (0..9).map(|n: u32| n.to_string()).collect();
         let last = |count| LogQuery {
             tail: Tail::Last(count),
@@ -324,15 +375,7 @@ mod tests {
             let path = dir.path().join("x.log");
             let mut reader = LogReader::open(&path, EVERYTHING).unwrap();
             assert_eq!(texts(&mut reader), [""; 0]);
-            let log = Log::open(
-                &path,
-                Rotation {
-                    max_size: Some(100),
-                    max_files,
-                },
-                &Default::default(),
-            )
-            .unwrap();
+            let log = open(&path, 100, max_files, false);
             for number in 0..12 {
                 write(&log, number..number + 1).await;
                 assert_eq!(

@@ -1,16 +1,13 @@
-//! Writing a log file, and rotating it.
+//! Writing a log file, rotating it, and compressing what was rotated.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
-use tokio::sync::watch;
-
-use super::entry::encode;
-use crate::streams::Stream;
-use crate::time;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 /// When a log file is put aside and how many are kept (`max-size` and `max-file` of the driver).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -21,112 +18,44 @@ pub struct Rotation {
     pub max_files: u32,
 }
 
-/// An open log. Cheap to share; entries appear in the order of the calls.
+/// A log file that is being written.
 #[derive(Debug)]
-pub struct Log {
-    writer: Arc<Mutex<Writer>>,
-    /// Counts appended batches and the final close, for readers that follow.
-    changed: watch::Sender<LogState>,
-    attributes: String,
-}
-
-/// What followers need to know.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LogState {
-    /// Grows with each batch.
-    pub batches: u64,
-    /// Nothing will be appended any more.
-    pub closed: bool,
-}
-
-impl Log {
-    /// Opens `path` for appending. `attributes` are added to every entry.
-    ///
-    /// # Errors
-    /// When the file cannot be opened.
-    pub fn open(
-        path: &Path,
-        rotation: Rotation,
-        attributes: &std::collections::BTreeMap<String, String>,
-    ) -> io::Result<Self> {
-        let attributes = if attributes.is_empty() {
-            String::new()
-        } else {
-            serde_json::to_string(attributes)?
-        };
-        let writer = Arc::new(Mutex::new(Writer::open(path, rotation)?));
-        Ok(Self {
-            writer,
-            changed: watch::channel(LogState::default()).0,
-            attributes,
-        })
-    }
-
-    /// Appends entries, all with the present time. An entry that cannot be written (disk full) is lost, and the failure
-    /// is reported once per spell: a container must not stop because of its log.
-    pub async fn append(&self, stream: Stream, entries: Vec<Vec<u8>>) {
-        if entries.is_empty() {
-            return;
-        }
-        let now = time::now();
-        let mut batch = Vec::with_capacity(entries.iter().map(|entry| entry.len() + 96).sum());
-        for entry in &entries {
-            encode(&mut batch, stream, &now, entry, &self.attributes);
-        }
-        let writer = Arc::clone(&self.writer);
-        // The disk may be slow; the workers of the runtime must not wait for it.
-        let written = tokio::task::spawn_blocking(move || {
-            writer
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .write(&batch);
-        });
-        if written.await.is_err() {
-            tracing::error!("a log writer panicked");
-        }
-        self.changed.send_modify(|state| state.batches += 1);
-    }
-
-    /// Tells followers that the container has ended.
-    pub fn close(&self) {
-        self.changed.send_modify(|state| state.closed = true);
-    }
-
-    /// For following: changes with each batch.
-    pub fn watch(&self) -> watch::Receiver<LogState> {
-        self.changed.subscribe()
-    }
-}
-
-impl Drop for Log {
-    fn drop(&mut self) {
-        self.close();
-    }
-}
-
-#[derive(Debug)]
-struct Writer {
+pub struct Writer {
     path: PathBuf,
     rotation: Rotation,
+    compress: bool,
     file: File,
     size: u64,
     failing: bool,
+    /// Ends with the compression of the last rotated file.
+    compressing: Option<JoinHandle<()>>,
 }
 
 impl Writer {
-    fn open(path: &Path, rotation: Rotation) -> io::Result<Self> {
+    /// Opens `path` for appending.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn open(path: &Path, rotation: Rotation, compress: bool) -> io::Result<Self> {
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory)?;
+        }
         let file = append_to(path)?;
         let size = file.metadata()?.len();
         Ok(Self {
             path: path.to_owned(),
             rotation,
+            compress,
             file,
             size,
             failing: false,
+            compressing: None,
         })
     }
 
-    fn write(&mut self, batch: &[u8]) {
+    /// Appends whole lines. What cannot be written (disk full) is lost, which is reported once per spell: a container must
+    /// not stop because of its log.
+    pub fn write(&mut self, batch: &[u8]) {
         let result = self.try_write(batch);
         match &result {
             Err(error) if !self.failing => {
@@ -157,15 +86,36 @@ impl Writer {
             self.size = 0;
             return Ok(());
         }
-        for number in (1..self.rotation.max_files - 1).rev() {
-            match fs::rename(rotated(&self.path, number), rotated(&self.path, number + 1)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
+        if let Some(compressing) = self.compressing.take() {
+            // It has reported its failure.
+            let _ = compressing.join();
+        }
+        let last = self.rotation.max_files - 1;
+        for number in (1..=last).rev() {
+            let (plain, packed) = (rotated(&self.path, number), compressed(&self.path, number));
+            if number == last {
+                remove(&plain)?;
+                remove(&packed)?;
+            } else {
+                rename(&plain, &rotated(&self.path, number + 1))?;
+                rename(&packed, &compressed(&self.path, number + 1))?;
             }
         }
-        fs::rename(&self.path, rotated(&self.path, 1))?;
+        let newest = rotated(&self.path, 1);
+        fs::rename(&self.path, &newest)?;
         self.file = append_to(&self.path)?;
         self.size = 0;
+        if self.compress {
+            let target = compressed(&self.path, 1);
+            // A container's output does not wait for it.
+            let work = move || {
+                if let Err(error) = pack(&newest, &target) {
+                    tracing::error!("compress log {}: {error}", newest.display());
+                }
+            };
+            let thread = std::thread::Builder::new().name("compress-log".into());
+            self.compressing = Some(thread.spawn(work)?);
+        }
         Ok(())
     }
 }
@@ -176,6 +126,44 @@ fn append_to(path: &Path) -> io::Result<File> {
         .create(true)
         .mode(0o640)
         .open(path)
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Replaces `from` by the compressed `to`; at every moment one of them is whole.
+fn pack(from: &Path, to: &Path) -> io::Result<()> {
+    let mut temporary = to.as_os_str().to_owned();
+    temporary.push(".new");
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o640)
+        .open(&temporary)?;
+    let mut encoder = GzEncoder::new(file, Compression::default());
+    io::copy(&mut File::open(from)?, &mut encoder)?;
+    encoder.finish()?;
+    fs::rename(&temporary, to)?;
+    fs::remove_file(from)
+}
+
+/// The name of the `number`th rotated file, compressed.
+pub fn compressed(path: &Path, number: u32) -> PathBuf {
+    let mut name = rotated(path, number).into_os_string();
+    name.push(".gz");
+    name.into()
 }
 
 /// The name of the `number`th rotated file.
@@ -189,30 +177,44 @@ pub fn rotated(path: &Path, number: u32) -> PathBuf {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn old_files_are_numbered_and_the_oldest_is_dropped() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("x.log");
-        let log = Log::open(
-            &path,
-            Rotation {
-                max_size: Some(1),
-                max_files: 3,
-            },
-            &Default::default(),
-        )
-        .unwrap();
-        for text in ["one", "two", "three", "four"] {
-            log.append(Stream::Stdout, vec![format!("{text}\n").into_bytes()])
-                .await;
+    fn rotation(max_files: u32) -> Rotation {
+        Rotation {
+            max_size: Some(1),
+            max_files,
         }
-        let content = |path: PathBuf| fs::read_to_string(path).unwrap_or_default();
+    }
+
+    #[test]
+    fn old_files_are_numbered_and_the_oldest_is_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sub/x.log");
+        let mut writer = Writer::open(&path, rotation(3), false).unwrap();
+        for text in ["one", "two", "three", "four"] {
+            writer.write(text.as_bytes());
+        }
         for (file, text) in [
             (path.clone(), "four"),
             (rotated(&path, 1), "three"),
             (rotated(&path, 2), "two"),
         ] {
-            assert!(content(file.clone()).contains(text), "{}", file.display());
+            assert_eq!(fs::read_to_string(file).unwrap(), text);
+        }
+        assert_eq!(fs::read_dir(dir.path().join("sub")).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn rotated_files_are_compressed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.log");
+        let mut writer = Writer::open(&path, rotation(3), true).unwrap();
+        for text in ["one", "two", "three", "four"] {
+            writer.write(text.as_bytes());
+        }
+        writer.compressing.take().unwrap().join().unwrap();
+        for (number, text) in [(1, "three"), (2, "two")] {
+            let file = File::open(compressed(&path, number)).unwrap();
+            let content = io::read_to_string(flate2::read::GzDecoder::new(file)).unwrap();
+            assert_eq!(content, text);
         }
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
     }

@@ -19,6 +19,7 @@ pub fn parse_mount(mount: &Mount) -> Result<MountPoint> {
         Some(MountType::BIND) | None => MountKind::Bind,
         Some(MountType::VOLUME) => MountKind::Volume,
         Some(MountType::TMPFS) => MountKind::Tmpfs,
+        Some(MountType::IMAGE) => MountKind::Image,
         Some(other) => {
             return Err(Error::Invalid(format!(
                 "invalid mount config for type \"{other}\": mount type unsupported by this engine"
@@ -57,6 +58,11 @@ pub fn parse_mount(mount: &Mount) -> Result<MountPoint> {
             MountKind::Tmpfs,
             "TmpfsOptions",
         ),
+        (
+            mount.image_options.is_some(),
+            MountKind::Image,
+            "ImageOptions",
+        ),
     ] {
         if given && kind != belongs_to {
             return Err(invalid(&format!("field {name} must not be specified")));
@@ -73,6 +79,7 @@ pub fn parse_mount(mount: &Mount) -> Result<MountPoint> {
         MountKind::Bind => bind(mount, source, &mut point).map_err(|why| invalid(&why))?,
         MountKind::Volume => volume(mount, source, &mut point).map_err(|why| invalid(&why))?,
         MountKind::Tmpfs => tmpfs(mount, source, &mut point).map_err(|why| invalid(&why))?,
+        MountKind::Image => image(mount, source, &mut point).map_err(|why| invalid(&why))?,
     }
     Ok(point)
 }
@@ -94,6 +101,17 @@ fn bind(mount: &Mount, source: &str, point: &mut MountPoint) -> Result<(), Strin
     }
     point.non_recursive = options.non_recursive.unwrap_or(false);
     point.read_only_non_recursive = options.read_only_non_recursive.unwrap_or(false);
+    if options.read_only_force_recursive.unwrap_or(false) {
+        if point.writable {
+            return Err("ReadOnlyForceRecursive requires ReadOnly".into());
+        }
+        if point.non_recursive || point.read_only_non_recursive {
+            return Err(
+                "ReadOnlyForceRecursive conflicts with NonRecursive and ReadOnlyNonRecursive"
+                    .into(),
+            );
+        }
+    }
     point.propagation = match options.propagation {
         None | Some(MountBindOptionsPropagationEnum::EMPTY) => DEFAULT_PROPAGATION.to_owned(),
         Some(mode) => mode.to_string(),
@@ -104,12 +122,7 @@ fn bind(mount: &Mount, source: &str, point: &mut MountPoint) -> Result<(), Strin
 fn volume(mount: &Mount, source: &str, point: &mut MountPoint) -> Result<(), String> {
     let options = mount.volume_options.clone().unwrap_or_default();
     point.no_copy = options.no_copy.unwrap_or(false);
-    point.subpath = options.subpath.filter(|path| !path.is_empty());
-    if let Some(path) = &point.subpath
-        && (path.starts_with('/') || path.split('/').any(|part| part == ".."))
-    {
-        return Err("subpath must be a relative path within the volume".into());
-    }
+    point.subpath = subpath(options.subpath)?;
     if source.is_empty() {
         point.anonymous = true;
     } else if volumes::valid_name(source) {
@@ -118,6 +131,26 @@ fn volume(mount: &Mount, source: &str, point: &mut MountPoint) -> Result<(), Str
         return Err(format!("\"{source}\" is not a valid volume name"));
     }
     Ok(())
+}
+
+fn image(mount: &Mount, source: &str, point: &mut MountPoint) -> Result<(), String> {
+    if source.is_empty() {
+        return Err("field Source must not be empty".into());
+    }
+    point.source = source.to_owned();
+    point.writable = false;
+    let options = mount.image_options.clone().unwrap_or_default();
+    point.subpath = subpath(options.subpath)?;
+    Ok(())
+}
+
+fn subpath(path: Option<String>) -> Result<Option<String>, String> {
+    match path.filter(|path| !path.is_empty()) {
+        Some(path) if path.starts_with('/') || path.split('/').any(|part| part == "..") => {
+            Err("subpath must be a relative path within the volume".into())
+        }
+        path => Ok(path),
+    }
 }
 
 fn tmpfs(mount: &Mount, source: &str, point: &mut MountPoint) -> Result<(), String> {
@@ -159,8 +192,18 @@ mod tests {
     }
 
     #[test]
-    fn long_forms_are_binds_volumes_and_tmpfs() {
+    fn long_forms_are_binds_volumes_tmpfs_and_images() {
         let table = [
+            (
+                r#"{"Type":"image","Source":"busybox","Target":"/x","ImageOptions":{"Subpath":"bin"}}"#,
+                MountPoint {
+                    kind: MountKind::Image,
+                    source: "busybox".into(),
+                    destination: "/x".into(),
+                    subpath: Some("bin".into()),
+                    ..MountPoint::default()
+                },
+            ),
             (
                 r#"{"Type":"bind","Source":"/tmp","Target":"/x","ReadOnly":true,"BindOptions":{"Propagation":"rslave","NonRecursive":true}}"#,
                 MountPoint {
@@ -214,6 +257,18 @@ mod tests {
             (
                 r#"{"Type":"bind","Source":"/none/such","Target":"/x"}"#,
                 "\"bind\": bind source path does not exist: /none/such",
+            ),
+            (
+                r#"{"Type":"image","Target":"/x"}"#,
+                "\"image\": field Source must not be empty",
+            ),
+            (
+                r#"{"Type":"bind","Source":"/tmp","Target":"/x","BindOptions":{"ReadOnlyForceRecursive":true}}"#,
+                "\"bind\": ReadOnlyForceRecursive requires ReadOnly",
+            ),
+            (
+                r#"{"Type":"cluster","Source":"x","Target":"/x"}"#,
+                "\"cluster\": mount type unsupported by this engine",
             ),
             (
                 r#"{"Type":"tmpfs","Source":"x","Target":"/x"}"#,

@@ -134,6 +134,15 @@ fn own(input: &Input<'_>) -> Vec<Mount> {
             ));
         }
     }
+    if let Some(init) = input.init {
+        let access = ["bind", "rprivate", "ro"];
+        mounts.push(mount(
+            super::INIT_PATH,
+            "bind",
+            &init.to_string_lossy(),
+            &access,
+        ));
+    }
     // Stable, so that what was asked for first among equals stays first.
     mounts.sort_by_key(|mount| mount.destination().components().count());
     mounts

@@ -22,8 +22,18 @@ pub fn container_process(input: &Input<'_>) -> Process {
     if input.listen_fds > 0 {
         env.push(format!("LISTEN_FDS={}", input.listen_fds));
     }
-    let mut process = base(record, input.account, input.capabilities, env);
-    process.set_args(Some(record.command()));
+    let mut process = base(
+        record,
+        input.account,
+        input.capabilities,
+        input.ulimits,
+        env,
+    );
+    let mut args = record.command();
+    if input.init.is_some() {
+        args.splice(0..0, [super::INIT_PATH.to_owned(), "--".to_owned()]);
+    }
+    process.set_args(Some(args));
     process.set_terminal(Some(record.tty()));
     if let Some([height, width]) = record.host_config.console_size.as_deref()
         && record.tty()
@@ -49,6 +59,8 @@ pub struct ExecInput<'a> {
     pub account: &'a Account,
     /// What it may do.
     pub capabilities: &'a Capabilities,
+    /// Limits of its processes.
+    pub ulimits: &'a [ResourcesUlimits],
     /// The container's host name, if it has its own.
     pub hostname: Option<&'a str>,
     /// Program and arguments.
@@ -74,7 +86,13 @@ pub fn exec_process(input: &ExecInput<'_>) -> Process {
         input.tty,
         input.env,
     );
-    let mut process = base(input.record, input.account, input.capabilities, env);
+    let mut process = base(
+        input.record,
+        input.account,
+        input.capabilities,
+        input.ulimits,
+        env,
+    );
     process.set_args(Some(input.command.to_vec()));
     process.set_terminal(Some(input.tty));
     if let Some((rows, columns)) = input.size.filter(|_| input.tty) {
@@ -99,6 +117,7 @@ fn base(
     record: &Record,
     account: &Account,
     capabilities: &Capabilities,
+    ulimits: &[ResourcesUlimits],
     env: Vec<String>,
 ) -> Process {
     let mut user = User::default();
@@ -116,13 +135,7 @@ fn base(
         .unwrap_or("/");
     process.set_cwd(dir.into());
     process.set_capabilities(Some(process_sets(capabilities, account.uid)));
-    let limits: Vec<_> = record
-        .host_config
-        .ulimits
-        .iter()
-        .flatten()
-        .filter_map(rlimit)
-        .collect();
+    let limits: Vec<_> = ulimits.iter().filter_map(rlimit).collect();
     process.set_rlimits(Some(limits).filter(|limits| !limits.is_empty()));
     process
 }

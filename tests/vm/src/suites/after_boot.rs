@@ -5,7 +5,7 @@ use coracle_testkit::Forward;
 use crate::check::{Check, Suite};
 use crate::guest::Guest;
 
-use super::{HOSTNAME, compose, fresh_state_disk, ros, survival, system, user_docker};
+use super::{HOSTNAME, compose, containers, fresh_state_disk, ros, survival, system, user_docker};
 
 pub const SUITE: Suite = Suite {
     name: "after-boot",
@@ -88,6 +88,30 @@ pub const SUITE: Suite = Suite {
         Check {
             name: "boot_table_and_picture",
             run: ros::boot_table_and_picture,
+        },
+        Check {
+            name: "limits_reach_the_kernel",
+            run: containers::limits_reach_the_kernel,
+        },
+        Check {
+            name: "updates_reach_a_running_container",
+            run: containers::updates_reach_a_running_container,
+        },
+        Check {
+            name: "running_out_of_memory_is_told",
+            run: containers::running_out_of_memory_is_told,
+        },
+        Check {
+            name: "devices_are_those_that_were_given",
+            run: containers::devices_are_those_that_were_given,
+        },
+        Check {
+            name: "frozen_containers_do_not_run",
+            run: containers::frozen_containers_do_not_run,
+        },
+        Check {
+            name: "syslog_has_what_containers_log",
+            run: containers::syslog_has_what_containers_log,
         },
         Check {
             name: "removing_all_user_containers",

@@ -2,6 +2,7 @@
 
 mod after_boot;
 mod compose;
+mod containers;
 mod iso;
 mod ros;
 mod shutdown;

@@ -1,0 +1,235 @@
+//! The log of a run: where its output goes, and who follows it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use super::entry::encode;
+use super::syslog::Syslog;
+use super::writer::{Rotation, Writer};
+use crate::streams::Stream;
+use crate::time;
+
+/// An open log. Cheap to share; entries appear in the order of the calls.
+#[derive(Debug)]
+pub struct Log {
+    sinks: Arc<Sinks>,
+    /// Bytes that may wait, and what does; without it who appends waits.
+    buffer: Option<(usize, Arc<Mutex<Waiting>>)>,
+    /// Counts appended batches and the final close, for readers that follow.
+    changed: watch::Sender<LogState>,
+}
+
+#[derive(Debug, Default)]
+struct Sinks {
+    file: Option<Mutex<Writer>>,
+    syslog: Option<Syslog>,
+    /// A JSON object, or empty.
+    attributes: String,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    batches: VecDeque<Batch>,
+    bytes: usize,
+    /// A thread writes them.
+    busy: bool,
+}
+
+#[derive(Debug)]
+struct Batch {
+    stream: Stream,
+    time: String,
+    entries: Vec<Vec<u8>>,
+}
+
+/// What followers need to know.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LogState {
+    /// Grows with each batch.
+    pub batches: u64,
+    /// Nothing will be appended any more.
+    pub closed: bool,
+}
+
+impl Log {
+    /// A log without any place yet.
+    pub fn new() -> Self {
+        Self {
+            sinks: Arc::default(),
+            buffer: None,
+            changed: watch::channel(LogState::default()).0,
+        }
+    }
+
+    /// Opens the file `path` for appending, too. `attributes` are added to every entry.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub fn with_file(
+        mut self,
+        path: &Path,
+        rotation: Rotation,
+        compress: bool,
+        attributes: &BTreeMap<String, String>,
+    ) -> std::io::Result<Self> {
+        let file = Some(Mutex::new(Writer::open(path, rotation, compress)?));
+        let attributes = match attributes.is_empty() {
+            true => String::new(),
+            false => serde_json::to_string(attributes)?,
+        };
+        let sinks = Arc::into_inner(std::mem::take(&mut self.sinks)).unwrap_or_default();
+        self.sinks = Arc::new(Sinks {
+            file,
+            attributes,
+            ..sinks
+        });
+        Ok(self)
+    }
+
+    /// Sends entries to a syslog service, too.
+    pub fn with_syslog(mut self, syslog: Syslog) -> Self {
+        let sinks = Arc::into_inner(std::mem::take(&mut self.sinks)).unwrap_or_default();
+        self.sinks = Arc::new(Sinks {
+            syslog: Some(syslog),
+            ..sinks
+        });
+        self
+    }
+
+    /// Drops entries instead of waiting when more than `bytes` wait already (`mode=non-blocking`).
+    pub fn with_buffer(mut self, bytes: usize) -> Self {
+        self.buffer = Some((bytes, Arc::default()));
+        self
+    }
+
+    /// Appends entries, all with the present time. An entry that cannot be written is lost: a container must not stop
+    /// because of its log.
+    pub async fn append(&self, stream: Stream, entries: Vec<Vec<u8>>) {
+        if entries.is_empty() {
+            return;
+        }
+        let batch = Batch {
+            stream,
+            time: time::now(),
+            entries,
+        };
+        let sinks = Arc::clone(&self.sinks);
+        let Some((limit, waiting)) = &self.buffer else {
+            // The disk may be slow; the workers of the runtime must not wait for it.
+            let written = tokio::task::spawn_blocking(move || sinks.write(&batch));
+            if written.await.is_err() {
+                tracing::error!("a log writer panicked");
+            }
+            self.changed.send_modify(|state| state.batches += 1);
+            return;
+        };
+        let start = {
+            let mut queue = lock(waiting);
+            let bytes = batch.entries.iter().map(Vec::len).sum::<usize>();
+            if queue.bytes + bytes > *limit {
+                return;
+            }
+            queue.bytes += bytes;
+            queue.batches.push_back(batch);
+            !std::mem::replace(&mut queue.busy, true)
+        };
+        if start {
+            let (waiting, changed) = (Arc::clone(waiting), self.changed.clone());
+            tokio::task::spawn_blocking(move || sinks.write_all(&waiting, &changed));
+        }
+    }
+
+    /// Tells followers that the container has ended.
+    pub fn close(&self) {
+        self.changed.send_modify(|state| state.closed = true);
+    }
+
+    /// For following: changes with each batch.
+    pub fn watch(&self) -> watch::Receiver<LogState> {
+        self.changed.subscribe()
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Sinks {
+    fn write(&self, batch: &Batch) {
+        let Batch {
+            stream,
+            time,
+            entries,
+        } = batch;
+        if let Some(file) = &self.file {
+            let mut text = Vec::with_capacity(entries.iter().map(|entry| entry.len() + 96).sum());
+            for entry in entries {
+                encode(&mut text, *stream, time, entry, &self.attributes);
+            }
+            lock(file).write(&text);
+        }
+        if let Some(syslog) = &self.syslog {
+            syslog.send(*stream, entries);
+        }
+    }
+
+    fn write_all(&self, waiting: &Mutex<Waiting>, changed: &watch::Sender<LogState>) {
+        loop {
+            let batch = {
+                let mut queue = lock(waiting);
+                let Some(batch) = queue.batches.pop_front() else {
+                    queue.busy = false;
+                    return;
+                };
+                queue.bytes -= batch.entries.iter().map(Vec::len).sum::<usize>();
+                batch
+            };
+            self.write(&batch);
+            changed.send_modify(|state| state.batches += 1);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_buffer_drops_entries_instead_of_waiting() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.log");
+        let rotation = Rotation {
+            max_size: None,
+            max_files: 1,
+        };
+        let log = Log::new()
+            .with_file(&path, rotation, false, &BTreeMap::new())
+            .unwrap()
+            .with_buffer(8);
+        let mut changed = log.watch();
+        // The disk does not take anything.
+        let stuck = Arc::clone(&log.sinks);
+        let guard = lock(stuck.file.as_ref().unwrap());
+        let write = |text: &str| log.append(Stream::Stdout, vec![text.as_bytes().to_vec()]);
+        write("too long\n").await;
+        for text in ["one\n", "two\n"] {
+            write(text).await;
+        }
+        drop(guard);
+        changed.wait_for(|state| state.batches == 2).await.unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(
+            text.contains("one") && text.contains("two") && !text.contains("long"),
+            "{text}"
+        );
+    }
+}

@@ -133,12 +133,17 @@ impl Settings {
         Ok(())
     }
 
-    /// The log driver and its options.
-    fn log_config(&self) -> HostConfigLogConfig {
-        let driver = match self.log_driver.as_str() {
+    /// Log driver of containers that name none.
+    pub fn log_driver(&self) -> &str {
+        match self.log_driver.as_str() {
             "" => "json-file",
             driver => driver,
-        };
+        }
+    }
+
+    /// The log driver and its options.
+    fn log_config(&self) -> HostConfigLogConfig {
+        let driver = self.log_driver();
         HostConfigLogConfig {
             typ: Some(driver.to_owned()),
             config: Some(self.log_opts.clone().into_iter().collect()),

@@ -1,6 +1,8 @@
 //! Times as Docker prints them.
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 
 /// Go's zero time, which Docker gives for "never".
 pub const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -28,11 +30,14 @@ pub fn parse(text: &str) -> Option<Timestamp> {
     text.parse().ok()
 }
 
-/// A time given by a client (`since`, `until`): seconds since 1970 with an optional fraction, or RFC 3339.
+/// A time given by a client (`since`, `until`): seconds since 1970 with an optional fraction, RFC 3339, or a date with
+/// or without a time of day, in UTC.
 pub fn parse_query(text: &str) -> Option<Timestamp> {
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
     let Ok(whole) = seconds.parse::<i64>() else {
-        return text.parse().ok();
+        let civil = || text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok();
+        let civil = || civil().map(|zoned| zoned.timestamp());
+        return text.parse().ok().or_else(civil);
     };
     let digits: String = fraction
         .chars()
@@ -65,6 +70,13 @@ mod tests {
             "2023-11-14T22:13:20.12Z",
         ] {
             assert_eq!(parse_query(text), Some(time), "{text}");
+        }
+        for (text, seconds) in [
+            ("2023-11-14T22:13:20", 1_700_000_000),
+            ("2023-11-14T22:13", 1_699_999_980),
+            ("2023-11-14", 1_699_920_000),
+        ] {
+            assert_eq!(parse_query(text), Timestamp::new(seconds, 0).ok(), "{text}");
         }
         assert_eq!(parse_query("yesterday"), None);
         assert_eq!(parse_query("0"), Timestamp::new(0, 0).ok());

@@ -59,6 +59,8 @@ $ docker run --name dd busybox sh -c 'ulimit -Sn; ulimit -Hn; df -k /dev/shm | t
 NoNewPrivs:	1
 $ docker inspect -f '{{json .HostConfig.LogConfig}} {{.HostConfig.ShmSize}}' dd
 {"Type":"local","Config":{"max-size":"5m"}} 1048576
+$ docker info -f '{{.LoggingDriver}} {{.Plugins.Log}}'
+local [json-file local none syslog]
 $ docker run --rm --ulimit nofile=64:64 --security-opt no-new-privileges=false busybox sh -c 'ulimit -Sn; grep NoNewPrivs /proc/self/status'
 64
 NoNewPrivs:	0

@@ -111,6 +111,39 @@ vv
 }
 
 #[test]
+fn binds_take_what_is_mounted_below_as_asked() {
+    let Some(host) = Host::start() else { return };
+    let engine = host.pid().as_raw_nonzero();
+    // The mount is made where the engine is: in its mount namespace.
+    let (output, code) = host.shell(&format!(
+        "mkdir -p top/sub && nsenter -t {engine} -m sh -c \"mount -t tmpfs sub $PWD/top/sub && touch $PWD/top/sub/below\""
+    ));
+    assert_eq!((output.as_str(), code), ("", 0));
+    host.session(
+        r#"
+$ docker run --rm --mount type=bind,source=$PWD/top,target=/t busybox ls /t/sub
+below
+$ docker run --rm --mount type=bind,source=$PWD/top,target=/t,bind-recursive=disabled busybox ls /t/sub
+$ docker run --rm --mount type=bind,source=$PWD/top,target=/t,readonly busybox touch /t/sub/x
+touch: /t/sub/x: Read-only file system
+[1]
+$ docker run --rm --mount type=bind,source=$PWD/top,target=/t,readonly,bind-recursive=writable busybox sh -c 'touch /t/sub/x; touch /t/x'
+touch: /t/x: Read-only file system
+[1]
+$ docker run --rm --mount type=bind,source=$PWD/top,target=/t,readonly,bind-propagation=rprivate,bind-recursive=readonly busybox touch /t/sub/y
+touch: /t/sub/y: Read-only file system
+[1]
+$ docker run --rm --mount type=tmpfs,target=/t,tmpfs-size=1m,tmpfs-mode=700 busybox sh -c 'stat -c %a /t; df -k /t | tail -n 1 | tr -s " " | cut -d " " -f 2'
+700
+1024
+$ docker run --rm --mount type=volume,source=vv,target=/data,volume-nocopy busybox ls /data
+$ docker run --rm --mount type=bind,source=$PWD/none,target=/t busybox true 2>&1 | head -n 1 | grep -o 'bind source path does not exist'
+bind source path does not exist
+"#,
+    );
+}
+
+#[test]
 fn volumes_come_from_containers_that_never_ran() {
     let Some(host) = Host::start() else { return };
     host.session(

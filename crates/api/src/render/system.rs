@@ -43,6 +43,8 @@ pub struct Counts {
     pub listeners: usize,
     /// Open descriptors.
     pub descriptors: usize,
+    /// Log driver of containers that name none.
+    pub log_driver: String,
 }
 
 /// Version of the engine.
@@ -130,7 +132,7 @@ pub fn info(
         "Images": counts.images,
         "Driver": "overlay2",
         "DriverStatus": [["Layers", "unpacked directories"]],
-        "Plugins": {"Volume": ["local"], "Network": ["host", "null"], "Authorization": null, "Log": ["json-file", "none"]},
+        "Plugins": {"Volume": ["local"], "Network": ["host", "null"], "Authorization": null, "Log": ["json-file", "local", "none", "syslog"]},
         "MemoryLimit": has("memory"),
         "SwapLimit": has("memory"),
         "CpuCfsPeriod": has("cpu"),
@@ -146,7 +148,7 @@ pub fn info(
         "NFd": counts.descriptors,
         "NGoroutines": 0,
         "SystemTime": now,
-        "LoggingDriver": "json-file",
+        "LoggingDriver": counts.log_driver,
         "CgroupDriver": "cgroupfs",
         "CgroupVersion": "2",
         "NEventsListener": counts.listeners,
@@ -176,7 +178,7 @@ pub fn info(
         },
         "LiveRestoreEnabled": false,
         "Isolation": "",
-        "InitBinary": "",
+        "InitBinary": "docker-init",
         "ContainerdCommit": {"ID": ""},
         "RuncCommit": {"ID": ""},
         "InitCommit": {"ID": ""},

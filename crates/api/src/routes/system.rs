@@ -49,6 +49,7 @@ pub async fn info(call: Call) -> Result<Answer> {
         images: engine.images().await?.len(),
         listeners: engine.events().listeners(),
         descriptors: machine::descriptors(),
+        log_driver: engine.options().settings.log_driver().to_owned(),
         ..Counts::default()
     };
     for container in engine.all() {

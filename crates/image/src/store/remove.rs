@@ -83,7 +83,8 @@ impl Store {
             .unwrap_or_default();
         for diff_id in diff_ids.into_iter().rev().filter(|_| with_layers) {
             let layer = self.layout.layer(&diff_id);
-            if !wanted.contains(&Layout::tree(&layer)) {
+            // A bundled layer is not here.
+            if layer.exists() && !wanted.contains(&Layout::tree(&layer)) {
                 delete(&layer)?;
                 removed.push(Removed::Deleted(diff_id));
             }

@@ -6,7 +6,10 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
-use coracle_image::{Digest, Error, Image, ImageUse, Loaded, Origin, Reference, Removed, Store};
+use coracle_image::config::History;
+use coracle_image::{
+    Commit, Digest, Error, Image, ImageUse, Loaded, Origin, Reference, Removed, Store,
+};
 use coracle_sys::spawn::Direct;
 use serde_json::json;
 use tempfile::TempDir;
@@ -29,6 +32,11 @@ pub const ALL: &[Case] = &[
     ("saved_images_load_as_the_same", saved),
     ("an_image_comes_piece_by_piece_or_not_at_all", received),
     ("layers_stay_while_an_image_in_the_making_has_them", held),
+    ("committed_images_share_what_they_are_made_of", committed),
+    (
+        "committed_images_may_begin_with_bundled_layers",
+        committed_on_bundled,
+    ),
 ];
 
 struct Place {
@@ -371,7 +379,8 @@ fn in_use() {
     assert_eq!(place.layers().len(), 0);
 }
 
-fn bundled() {
+/// A bundled image with one layer: directory of everything, the bundle's root, and layer and configuration.
+fn bundle() -> (TempDir, std::path::PathBuf, (Vec<u8>, Vec<u8>)) {
     let a = layer(&[("a", "")]);
     let config = config(&[&a], "2026-01-01T00:00:00Z");
     let id = Digest::of(&config);
@@ -384,6 +393,11 @@ fn bundled() {
     fs::write(usr.join("images").join(&file), &config).unwrap();
     let index = json!({"images": [{"names": ["coracle/c:v1"], "id": id, "config": file, "layers": ["base"]}]});
     fs::write(usr.join("images/index.json"), index.to_string()).unwrap();
+    (dir, usr, (a, config))
+}
+
+fn bundled() {
+    let (dir, usr, (a, config)) = bundle();
     let open = || Store::open(Some(usr.clone()), dir.path().join("data")).unwrap();
     let store = open();
     let image = store.get("coracle/c:v1").unwrap();
@@ -425,6 +439,102 @@ fn bundled() {
         [Removed::Untagged("again:1".into())]
     );
     assert_eq!(store.list().len(), 1);
+}
+
+/// What a container of `image` has written in `upper` becomes the image `name`.
+fn commit(store: &Store, image: &Image, upper: &Path, name: &str) -> Digest {
+    let name = Reference::parse(name).unwrap();
+    let commit = Commit {
+        config: image.config.clone(),
+        step: History {
+            comment: "committed".into(),
+            ..History::default()
+        },
+        upper,
+        mount_points: &["/etc/hosts"],
+        name: Some(&name),
+    };
+    store.commit(commit, &Direct).unwrap()
+}
+
+fn committed() {
+    let a = layer(&[("a", "1"), ("gone", "")]);
+    let place = place();
+    let archive = legacy(
+        &config(&[&a], "2026-01-01T00:00:00Z"),
+        &[&a],
+        json!(["x:1"]),
+    );
+    place.load(&archive).unwrap();
+    let base = place.store.get("x:1").unwrap();
+    let upper = place.dir.path().join("upper");
+    fs::create_dir_all(upper.join("etc")).unwrap();
+    fs::write(upper.join("b"), "2").unwrap();
+    fs::write(upper.join("etc/hosts"), "").unwrap();
+    let id = commit(&place.store, &base, &upper, "y:1");
+    let image = place.store.get("y:1").unwrap();
+    assert_eq!(
+        (&image.id, content(&image)),
+        (&id, ["a", "b", "etc", "gone"].map(str::to_owned).to_vec())
+    );
+    assert!(!image.layers[1].join("etc/hosts").exists());
+    let history = image.config.history.last().unwrap();
+    assert_eq!(
+        (history.comment.as_str(), history.empty_layer),
+        ("committed", false)
+    );
+    assert_eq!(place.layers().len(), 2);
+    // It can be saved and loaded as any other.
+    let mut archive = Vec::new();
+    place.store.save(&["y:1".to_owned()], &mut archive).unwrap();
+    let other = self::place();
+    other.load(&archive).unwrap();
+    assert_eq!(other.store.get("y:1").unwrap().id, id);
+    // Without any change there is no layer.
+    fs::remove_dir_all(&upper).unwrap();
+    fs::create_dir(&upper).unwrap();
+    commit(&place.store, &base, &upper, "z:1");
+    let image = place.store.get("z:1").unwrap();
+    assert_eq!(image.layers, base.layers);
+    assert!(image.config.history.last().unwrap().empty_layer);
+    place.store.remove("y:1", false, &[]).unwrap();
+    assert_eq!(place.layers().len(), 1);
+}
+
+fn committed_on_bundled() {
+    let (dir, usr, _) = bundle();
+    let open = || Store::open(Some(usr.clone()), dir.path().join("data")).unwrap();
+    let store = open();
+    let upper = dir.path().join("upper");
+    fs::create_dir(&upper).unwrap();
+    fs::write(upper.join("b"), "2").unwrap();
+    let base = store.get("coracle/c:v1").unwrap();
+    let id = commit(&store, &base, &upper, "mine");
+    drop(store);
+    let store = open();
+    assert_eq!(store.problems(), [""; 0]);
+    let image = store.get("mine").unwrap();
+    assert_eq!(
+        (&image.id, image.bundled, content(&image)),
+        (&id, false, ["a", "b"].map(str::to_owned).to_vec())
+    );
+    let refusal = store
+        .save(&["mine".to_owned()], &mut Vec::new())
+        .unwrap_err();
+    assert!(
+        refusal.to_string().contains("part of the operating system"),
+        "{refusal}"
+    );
+    let removed = store.remove("mine", false, &[]).unwrap();
+    assert_eq!(
+        removed,
+        [
+            Removed::Untagged("mine:latest".into()),
+            Removed::Deleted(id),
+            Removed::Deleted(image.config.rootfs.diff_ids[1].clone()),
+        ]
+    );
+    assert!(store.get("coracle/c:v1").is_ok());
 }
 
 fn saved() {

@@ -94,7 +94,7 @@ async fn connection(
     match opening {
         Opening::Raw(request) => raw(*request, engine).await,
         Opening::Http(io) => {
-            let service = service_fn(move |request| respond(Arc::clone(&engine), request));
+            let service = service_fn(move |request| in_task(Arc::clone(&engine), request));
             let serving = http1::Builder::new()
                 .serve_connection(TokioIo::new(io), service)
                 .with_upgrades();
@@ -119,6 +119,22 @@ async fn refuse(stream: UnixStream, uid: u32) -> io::Result<()> {
         .serve_connection(TokioIo::new(stream), service)
         .await
         .map_err(io::Error::other)
+}
+
+/// Answers a request in a task of its own: a client that goes does not stop halfway what it has begun, which would leave
+/// a container half started.
+fn in_task(
+    engine: Arc<Engine>,
+    request: Request<HyperBody>,
+) -> impl Future<Output = Result<Response<ResponseBody>, Infallible>> {
+    let task = tokio::spawn(respond(engine, request));
+    async move {
+        match task.await {
+            Ok(response) => response,
+            // Panics are caught inside.
+            Err(_) => Ok(refusal(&Error::Internal("the engine is ending".into()))),
+        }
+    }
 }
 
 /// Answers a request that hyper has read.

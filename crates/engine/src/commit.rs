@@ -90,8 +90,10 @@ impl Engine {
         name: Option<&Reference>,
     ) -> Result<String> {
         let record = container.data().record.clone();
-        let base = self.images.get(&record.image_id)?.config;
+        // Whose files they are decides what they lie over.
         let owner = self.root_owner(container)?;
+        let image_id = owner.data().record.image_id.clone();
+        let base = self.images.get(&image_id)?.config;
         let own = ImageConfig {
             config: defaults(&record.config),
             ..ImageConfig::default()

@@ -327,7 +327,10 @@ pub fn fill_defaults(host: &mut HostConfig) {
     }
     policy.maximum_retry_count.get_or_insert(0);
     host.console_size.get_or_insert_with(|| vec![0, 0]);
-    host.runtime = Some("coracle".to_owned());
+    // Any other is refused.
+    if matches!(host.runtime.as_deref(), None | Some("" | "runc")) {
+        host.runtime = Some("coracle".to_owned());
+    }
     if privileged {
         host.masked_paths = None;
         host.readonly_paths = None;

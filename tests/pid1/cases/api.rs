@@ -114,6 +114,34 @@ fn attach_and_wait_answer_before_the_start() {
 }
 
 #[test]
+fn what_a_client_has_begun_goes_on_without_it() {
+    let Some(host) = Host::start() else { return };
+    host.session(
+        r#"
+$ docker run -d --name deaf busybox sh -c 'trap "" TERM; echo ready; while :; do sleep 0.1; done'
+<id>
+$ until docker logs deaf | grep -q ready; do :; done
+"#,
+    );
+    let stopping = send(&host, "POST /containers/deaf/stop?t=2", "", "");
+    host.session(
+        r#"
+$ until docker events --since 1 --until "$(date +%s)" --filter event=kill --format '{{.Actor.Attributes.name}}' | grep -q deaf; do :; done
+"#,
+    );
+    // It has the signal, and would be killed after the two seconds: that must happen without the client, too.
+    drop(stopping);
+    host.session(
+        r#"
+$ timeout 30 docker wait deaf
+137
+$ docker rm deaf
+deaf
+"#,
+    );
+}
+
+#[test]
 fn exec_needs_no_upgrade_and_runs_once() {
     let Some(host) = Host::start() else { return };
     host.session("$ docker run -d --name web busybox sleep 1000 >/dev/null\n");

@@ -123,7 +123,7 @@ pub fn check(config: &ContainerConfig, host: &HostConfig) -> Result<()> {
         sysctl(name, &modes)?;
     }
     for rule in host.device_cgroup_rules.iter().flatten() {
-        devices::parse_rule(rule)?;
+        devices::parse_rule(rule).map_err(|error| Error::Invalid(error.to_string()))?;
     }
     if let Some(request) = host.device_requests.iter().flatten().next() {
         let capabilities: Vec<String> = request
@@ -275,7 +275,10 @@ mod tests {
             assert_eq!(found.as_deref(), expected, "{host}");
         }
         let found = refusal(json!({"HostConfig": {"DeviceCgroupRules": ["x"]}}));
-        assert!(found.is_some_and(|text| text.contains('x')));
+        assert_eq!(
+            found.as_deref(),
+            Some("invalid device cgroup rule format: 'x'")
+        );
         for (config, expected) in [
             (
                 json!({"HostConfig": {}, "WorkingDir": "x"}),

@@ -174,6 +174,10 @@ fn open_files(path: &Path, tail: Tail) -> io::Result<Vec<File>> {
     };
     for number in 0.. {
         let Some(mut file) = open_numbered(path, number)? else {
+            // The newest may be missing for the moment of a rotation.
+            if number == 0 {
+                continue;
+            }
             break;
         };
         let metadata = file.metadata()?;

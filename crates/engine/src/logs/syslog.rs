@@ -234,19 +234,27 @@ impl Syslog {
     /// Connects; entries will have this tag. Blocks.
     ///
     /// # Errors
-    /// When the service cannot be reached.
+    /// When the service cannot be reached, unless it is the machine's own.
     pub fn connect(target: SyslogTarget, tag: String) -> Result<Self> {
-        let connection = target.address.connect().map_err(|error| {
-            Error::Internal(format!(
-                "failed to create task for container: failed to initialize logging driver: connect to syslog: {error}"
-            ))
-        })?;
+        let connection = match target.address.connect() {
+            Ok(connection) => Some(connection),
+            // The machine's own service is a container too, and may start after this one.
+            Err(error) if target.address == Address::Local => {
+                tracing::warn!("log to syslog: {LOCAL}: {error}");
+                None
+            }
+            Err(error) => {
+                return Err(Error::Internal(format!(
+                    "failed to create task for container: failed to initialize logging driver: connect to syslog: {error}"
+                )));
+            }
+        };
         Ok(Self {
             target,
             tag,
             line: Mutex::new(Line {
-                connection: Some(connection),
-                failing: false,
+                failing: connection.is_none(),
+                connection,
             }),
         })
     }
@@ -428,6 +436,30 @@ mod tests {
             ),
         ] {
             assert_eq!(parts.head(format, &now), expected);
+        }
+    }
+
+    #[test]
+    fn only_the_machines_own_service_may_be_missing() {
+        let connect = |address| {
+            let target = SyslogTarget {
+                address,
+                facility: DAEMON,
+                format: Format::Local,
+            };
+            Syslog::connect(target, "web".into())
+        };
+        assert!(connect(Address::Local).is_ok());
+        let dir = tempfile::tempdir().unwrap();
+        for address in [
+            Address::Datagram(dir.path().join("x")),
+            Address::Stream(dir.path().join("x")),
+        ] {
+            let error = connect(address).unwrap_err().to_string();
+            assert!(
+                error.contains("failed to initialize logging driver"),
+                "{error}"
+            );
         }
     }
 

@@ -3,7 +3,8 @@
 //! [`Engine`] is the whole interface; the API server (`coracle-api`) only parses requests, calls it, and renders what it
 //! gives. The files here hold one subject each: what is kept (`record`, `disk`, `table`, `volumes`), how a container
 //! comes to run (`create`, `prepare`, `spec`, `start`), what serves it while it does (`stdio`, `pump`, `streams`,
-//! `logs`, `exec`), and how it ends (`supervise`, `stop`, `remove`, `restart`, `restore`).
+//! `logs`, `exec`, `health`, `oom`), how it ends (`supervise`, `stop`, `remove`, `restart`, `restore`), and what becomes of
+//! it (`commit`).
 
 mod archive;
 mod attach;

@@ -4,9 +4,10 @@ mod local;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
-use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{self, Durability};
@@ -59,8 +60,9 @@ pub struct VolumeRequest {
 pub struct Volumes {
     dir: PathBuf,
     table: Mutex<BTreeMap<String, Volume>>,
-    /// Who uses the volumes that are mounted.
-    users: Mutex<HashMap<String, HashSet<String>>>,
+    /// Who uses the volumes that are mounted. Each has its own lock: a server that does not answer must not hold up the
+    /// others.
+    users: Mutex<HashMap<String, Arc<Mutex<HashSet<String>>>>>,
 }
 
 impl Volumes {
@@ -176,10 +178,12 @@ impl Volumes {
         if !table.contains_key(name) {
             return Err(Error::NoSuchVolume(name.to_owned()));
         }
-        if self
-            .users()
-            .get(name)
-            .is_some_and(|users| !users.is_empty())
+        // Locked: it is being mounted or unmounted.
+        let busy = |users: &Arc<Mutex<HashSet<String>>>| {
+            users.try_lock().map_or(true, |users| !users.is_empty())
+        };
+        if self.users().get(name).is_some_and(busy)
+            || is_mounted(&self.dir.join(name).join("_data"))
         {
             return Err(Error::Conflict(format!(
                 "remove {name}: volume has active mounts"
@@ -188,6 +192,7 @@ impl Volumes {
         let dir = self.dir.join(name);
         fs::remove_dir_all(&dir).doing(|| format!("remove {}", dir.display()))?;
         table.remove(name);
+        self.users().remove(name);
         Ok(())
     }
 
@@ -200,8 +205,8 @@ impl Volumes {
         if volume.options.is_empty() {
             return Ok(());
         }
-        let mut all = self.users();
-        let users = all.entry(name.to_owned()).or_default();
+        let users = Arc::clone(self.users().entry(name.to_owned()).or_default());
+        let mut users = lock(&users);
         if users.is_empty() {
             local::mount_on(&volume.data, &volume.options)?;
         }
@@ -209,25 +214,35 @@ impl Volumes {
         Ok(())
     }
 
-    /// Ends a use that [`Volumes::acquire`] has begun, if any; the last one unmounts.
+    /// Ends a use that [`Volumes::acquire`] has begun, if any; the last one unmounts. Blocks.
     pub fn release(&self, name: &str, user: &str) {
-        let mut all = self.users();
-        let Some(users) = all.get_mut(name) else {
+        let Some(users) = self.users().get(name).map(Arc::clone) else {
             return;
         };
+        let mut users = lock(&users);
         if users.remove(user) && users.is_empty() {
-            all.remove(name);
             detach(&self.dir.join(name).join("_data"));
         }
     }
 
-    fn users(&self) -> MutexGuard<'_, HashMap<String, HashSet<String>>> {
-        self.users.lock().unwrap_or_else(PoisonError::into_inner)
+    fn users(&self) -> MutexGuard<'_, HashMap<String, Arc<Mutex<HashSet<String>>>>> {
+        lock(&self.users)
     }
 
     fn table(&self) -> MutexGuard<'_, BTreeMap<String, Volume>> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.table)
     }
+}
+
+/// Whether something is mounted on `path`: then what is below it is not the volume's to delete.
+fn is_mounted(path: &Path) -> bool {
+    let flags = AtFlags::SYMLINK_NOFOLLOW;
+    statx(CWD, path, flags, StatxFlags::empty())
+        .is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Docker's rule for names of local volumes: at least two characters of `[a-zA-Z0-9_.-]`, the first alphanumeric.
@@ -260,6 +275,37 @@ mod tests {
             again.get(&anonymous.name).unwrap_err().to_string(),
             format!("get {}: no such volume", anonymous.name)
         );
+    }
+
+    #[test]
+    fn what_is_mounted_is_not_deleted_with_a_volume() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: needs root to mount");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let volumes = Volumes::open(dir.path().join("volumes")).unwrap();
+        let request = VolumeRequest {
+            name: "data".into(),
+            options: [("type", "tmpfs"), ("device", "tmpfs")]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into(),
+            ..VolumeRequest::default()
+        };
+        let (volume, _) = volumes.create(request).unwrap();
+        volumes.acquire("data", "one").unwrap();
+        volumes.acquire("data", "two").unwrap();
+        fs::write(volume.data.join("file"), "").unwrap();
+        volumes.release("data", "one");
+        let in_use = volumes.remove("data").map_err(|error| error.to_string());
+        let kept = volume.data.join("file").exists();
+        // As if it had not been unmounted after its last use.
+        lock(&volumes.users).clear();
+        let forgotten = volumes.remove("data").map_err(|error| error.to_string());
+        detach(&volume.data);
+        let refusal = Err("remove data: volume has active mounts".to_owned());
+        assert_eq!((in_use, kept, forgotten), (refusal.clone(), true, refusal));
+        volumes.remove("data").unwrap();
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{Store, lock};
 use crate::config::{History, ImageConfig};
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::files::write_atomically;
+use crate::files::{mark_finished, mark_unfinished, write_atomically};
 use crate::layer_archive;
 use crate::reference::Reference;
 use crate::unpack::archive::load_layer;
@@ -59,12 +59,15 @@ impl Store {
         let bytes = serde_json::to_vec(&config)
             .map_err(|error| Error::Archive(format!("encode the configuration: {error}")))?;
         let id = Digest::of(&bytes);
+        // Cut before its name is written, there is no image.
+        mark_unfinished(&self.layout, &id)?;
         write_atomically(&self.layout.config(&id), &bytes)?;
         self.insert(&id)?;
         if let Some(name) = name {
             let name = name.clone().with_default_tag().to_string();
             self.change_names(|names| drop(names.insert(name, id.clone())))?;
         }
+        mark_finished(&self.layout, &id)?;
         Ok(id)
     }
 

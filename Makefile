@@ -1,7 +1,7 @@
 # Each target is one `cargo xtask` command; `setup` installs what they need on a fresh Debian or Ubuntu machine that has Rust.
 
 BUILD_PACKAGES := bison ca-certificates debian-archive-keyring flex gcc libc6-dev libseccomp-dev make openssh-client pkg-config xz-utils
-TEST_PACKAGES := busybox-static dnsmasq-base iproute2 openssl util-linux
+TEST_PACKAGES := busybox-static dnsmasq-base iproute2 nftables openssl util-linux
 # Services, which tests start themselves: installing them starts nothing.
 TEST_SERVICES := docker-registry
 BENCH_PACKAGES := mmdebstrap

@@ -12,7 +12,7 @@ const PROGRAMS: &[&str] = &[
     "grep", "head", "hostname", "id", "kill", "ln", "ls", "mkdir", "mkfifo", "mknod", "mount",
     "mv", "nc", "ps", "pwd", "readlink", "rm", "sed", "seq", "sh", "sleep", "sort", "stat", "stty",
     "tail", "test", "top", "touch", "tr", "true", "umount", "uname", "wc", "which", "yes", "tee",
-    "ip", "sync", "usleep", "printf", "tty", "ping",
+    "ip", "sync", "usleep", "printf", "tty", "ping", "wget", "httpd", "nslookup", "udhcpc",
 ];
 
 /// Writes the archive. The image is `busybox:latest`.

@@ -145,8 +145,29 @@ def volumes(client):
 
 
 def networks(client):
-    assert sorted(network.name for network in client.networks.list()) == ["host", "none"]
-    refused(lambda: client.networks.create("own"), 501, "creates none")
+    assert sorted(network.name for network in client.networks.list()) == ["bridge", "host", "none"]
+    pool = docker.types.IPAMPool(subnet="10.77.0.0/24", gateway="10.77.0.9")
+    own = client.networks.create("own", labels={"a": "b"}, ipam=docker.types.IPAMConfig(pool_configs=[pool]))
+    assert own.attrs["IPAM"]["Config"] == [{"Subnet": "10.77.0.0/24", "Gateway": "10.77.0.9"}]
+    refused(lambda: client.networks.create("own"), 409, "network with name own already exists")
+    container = client.containers.run("busybox", "sleep 1000", detach=True, name="own1", network="own")
+    other = client.networks.create("other")
+    other.connect(container, aliases=["web"])
+    container.reload()
+    networks = container.attrs["NetworkSettings"]["Networks"]
+    assert networks["own"]["IPAddress"] == "10.77.0.1"
+    assert "web" in networks["other"]["DNSNames"]
+    other.reload()
+    assert [member.name for member in other.containers] == ["own1"]
+    refused(other.remove, 403, "network other has active endpoints")
+    other.disconnect(container)
+    assert client.networks.prune() == {"NetworksDeleted": ["other"]}
+    container.remove(force=True)
+    own.remove()
+    container = client.containers.run("busybox", "sleep 1000", detach=True, ports={"80/tcp": ("127.0.0.1", 8088)})
+    container.reload()
+    assert container.ports == {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8088"}]}
+    container.remove(force=True)
     refused(lambda: client.swarm.init(), 501, "does not support swarm mode")
 
 

@@ -17,7 +17,6 @@ use crate::busybox;
 const SCRIPT: &str = r#"
 set -e
 mount -t cgroup2 none /sys/fs/cgroup
-[ "$NETWORK" = shared ] || ip link set lo up
 exec "$CORACLE" engine --root "$DIR/root" --exec-root "$DIR/run" --socket "$DIR/docker.sock" --cgroup-parent "$GROUP" $OPTIONS \
   $(test -e "$DIR/daemon.json" && echo --config "$DIR/daemon.json")
 "#;
@@ -29,6 +28,8 @@ pub struct Host {
     dir: TempDir,
     group: String,
     setup: Setup,
+    /// A process in the network namespace that the engine and all commands are in, when that is not the machine's.
+    network: Option<Child>,
     process: Child,
     log: Arc<Mutex<String>>,
 }
@@ -36,7 +37,8 @@ pub struct Host {
 /// What engines of tests differ in.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Setup {
-    /// Whether it has a network namespace of its own, with nothing but loopback: there every port is free.
+    /// Whether it, and every command of its sessions, is in a network namespace of its own, with nothing but loopback: there every port
+    /// is free, and the engine may have a bridge.
     pub own_network: bool,
     /// Further options of `coracle engine`.
     pub options: &'static str,
@@ -60,6 +62,14 @@ impl Host {
         let loaded = host.shell(&format!("docker load -q -i {}", archive.display()));
         assert_eq!(loaded.0, "Loaded image: busybox:latest\n", "{}", host.log());
         Some(host)
+    }
+
+    /// As [`Host::start`], with networks: in a network namespace.
+    pub fn start_with_networks() -> Option<Self> {
+        Self::start_as(Setup {
+            own_network: true,
+            ..Setup::default()
+        })
     }
 
     fn start_empty_as(setup: Setup) -> Option<Self> {
@@ -90,11 +100,13 @@ impl Host {
             std::process::id(),
             COUNT.fetch_add(1, Ordering::Relaxed)
         );
-        let (process, log) = launch(dir.path(), &group, setup);
+        let network = setup.own_network.then(network_namespace);
+        let (process, log) = launch(dir.path(), &group, setup, network.as_ref());
         Some(Self {
             dir,
             group,
             setup,
+            network,
             process,
             log,
         })
@@ -103,7 +115,12 @@ impl Host {
     /// Ends the engine (with SIGTERM, or killed) and starts it again on the same directory.
     pub fn restart(&mut self, graceful: bool) {
         self.end(graceful);
-        (self.process, self.log) = launch(self.dir.path(), &self.group, self.setup);
+        (self.process, self.log) = launch(
+            self.dir.path(),
+            &self.group,
+            self.setup,
+            self.network.as_ref(),
+        );
     }
 
     /// A path in the directory that commands of sessions run in.
@@ -126,8 +143,9 @@ impl Host {
     /// Runs a shell command with the docker client pointed at the engine: its output (both streams) and exit code.
     pub fn shell(&self, command: &str) -> (String, i32) {
         // Killed at once: the docker client survives the first two SIGTERM, and would keep the pipe open.
-        let output = Command::new("timeout")
+        let output = entering(self.network.as_ref())
             .args([
+                "timeout",
                 "-s",
                 "KILL",
                 "60",
@@ -175,6 +193,10 @@ impl Drop for Host {
             eprintln!("--- the engine said:\n{}", self.log());
         }
         self.end(true);
+        if let Some(network) = &mut self.network {
+            let _ = network.kill();
+            let _ = network.wait();
+        }
         for mount in ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"] {
             // Wherever the hierarchy is mounted here.
             let _ = fs::remove_dir(format!("{mount}{}", self.group));
@@ -182,13 +204,63 @@ impl Drop for Host {
     }
 }
 
-fn launch(dir: &Path, group: &str, setup: Setup) -> (Child, Arc<Mutex<String>>) {
-    let mut process = Command::new("unshare")
-        .args(["--mount", "--pid", "--fork", "--mount-proc", "--kill-child"])
-        .args(setup.own_network.then_some("--net"))
+/// The beginning of a command that is to run in a network namespace.
+fn entering(network: Option<&Child>) -> Command {
+    let Some(network) = network else {
+        return Command::new("env");
+    };
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net=/proc/{}/ns/net", network.id()));
+    command
+}
+
+/// A network namespace with a loopback interface, which lasts as long as the process.
+fn network_namespace() -> Child {
+    let mut child = Command::new("unshare")
+        .args([
+            "--net",
+            "sh",
+            "-c",
+            "ip link set lo up; echo ready; exec cat",
+        ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("run unshare(1)");
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().expect("piped"))
+        .read_line(&mut line)
+        .expect("read from the namespace");
+    assert_eq!(
+        line, "ready\n",
+        "make a network namespace (package iproute2)"
+    );
+    child
+}
+
+fn launch(
+    dir: &Path,
+    group: &str,
+    setup: Setup,
+    network: Option<&Child>,
+) -> (Child, Arc<Mutex<String>>) {
+    // Without a namespace of its own an engine must not touch the machine's network.
+    let bridge = if network.is_some() {
+        ""
+    } else {
+        "--bridge none"
+    };
+    let mut process = entering(network)
+        .args([
+            "unshare",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--mount-proc",
+            "--kill-child",
+        ])
         .args(["sh", "-c", SCRIPT])
-        .env("NETWORK", if setup.own_network { "own" } else { "shared" })
-        .env("OPTIONS", setup.options)
+        .env("OPTIONS", format!("{bridge} {}", setup.options))
         .env("CORACLE", env!("CARGO_BIN_EXE_coracle"))
         .env("DIR", dir)
         .env("GROUP", group)

@@ -5,7 +5,6 @@ use jiff::Timestamp;
 
 use crate::error::{Error, Result};
 use crate::filters::Filters;
-use crate::render::network;
 use crate::render::summary::Listed;
 
 /// The keys that Docker knows.
@@ -135,19 +134,24 @@ impl ContainerFilter {
         let ended_with =
             |codes: &[i64]| state.status == Status::Exited && codes.contains(&state.exit_code);
         (self.all || state.status.is_active())
-            && (filters.fits("name", &record.name) || filters.fits("name", &format!("/{}", record.name)))
+            && (filters.fits("name", &record.name)
+                || filters.fits("name", &format!("/{}", record.name)))
             && filters.any("id", |id| record.id.starts_with(id))
             && filters.has_labels("label", &container.labels())
             && filters.is("status", state.status.name())
             && (self.exited.is_empty() || ended_with(&self.exited))
             && (!filters.has("ancestor") || self.ancestors.contains(&record.image_id))
             && filters.any("volume", |wanted| has_volume(container, wanted))
-            && filters.any("network", |wanted| network::find(wanted).is_ok_and(|name| name == record.network_mode()))
+            && filters.any("network", |wanted| {
+                container
+                    .connections
+                    .iter()
+                    .any(|connection| connection.network == wanted || connection.id == wanted)
+            })
             && filters.is("health", health)
             && filters.is("isolation", "default")
             && filters.any("is-task", |wanted| matches!(wanted, "false" | "0"))
-            // No container has ports: those with a network of their own have no way to the outside.
-            && !filters.has("publish")
+            && filters.any("publish", |wanted| publishes(container, wanted))
             && filters.any("expose", |wanted| exposes(container, wanted))
     }
 }
@@ -160,6 +164,24 @@ fn has_volume(container: &Listed, wanted: &str) -> bool {
             Some(point.source.as_str())
         };
         source == Some(wanted) || point.destination == wanted
+    })
+}
+
+/// Docker: `80`, `80/udp`, `80-85/tcp`, about the machine's ports or the container's.
+fn publishes(container: &Listed, wanted: &str) -> bool {
+    let (range, protocol) = wanted.split_once('/').unwrap_or((wanted, "tcp"));
+    let (first, last) = range.split_once('-').unwrap_or((range, range));
+    let (Ok(first), Ok(last)) = (first.parse::<u16>(), last.parse::<u16>()) else {
+        return false;
+    };
+    let endpoints = container
+        .connections
+        .iter()
+        .filter_map(|connection| connection.endpoint.as_ref());
+    endpoints.flat_map(|endpoint| &endpoint.ports).any(|port| {
+        port.container.protocol.to_string() == protocol
+            && ((first..=last).contains(&port.host_port)
+                || (first..=last).contains(&port.container.port))
     })
 }
 
@@ -183,6 +205,7 @@ mod tests {
     use std::collections::HashMap;
 
     use bollard_stubs::models::{ContainerConfig, HostConfig};
+    use coracle_engine::networks::Connection;
     use coracle_engine::{MountPoint, Record, State};
 
     use super::*;
@@ -218,6 +241,10 @@ mod tests {
                 exit_code,
                 ..State::default()
             },
+            connections: vec![Connection {
+                network: "host".into(),
+                ..Connection::default()
+            }],
             ..Listed::default()
         }
     }

@@ -90,7 +90,7 @@ pub static ROUTES: &[Route] = routes! {
     POST "/networks/create" => networks::create,
     POST "/networks/prune" => networks::prune,
     POST "/networks/{name}/connect" => networks::connect,
-    POST "/networks/{name}/disconnect" => networks::connect,
+    POST "/networks/{name}/disconnect" => networks::disconnect,
     GET "/networks/{name}" => networks::inspect,
     DELETE "/networks/{name}" => networks::remove,
 

@@ -273,7 +273,7 @@ async fn bodies_are_json_of_sensible_size(host: &Host) {
 async fn a_refused_request_may_send_its_body(host: &Host) {
     let body = " ".repeat(2 << 20);
     for (line, status) in [
-        ("POST /networks/create", "501 Not Implemented"),
+        ("POST /swarm/init", "501 Not Implemented"),
         ("POST /build", "501 Not Implemented"),
         ("POST /nowhere", "404 Not Found"),
         ("POST /v1.1/containers/create", "400 Bad Request"),

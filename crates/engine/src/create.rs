@@ -21,7 +21,7 @@ use crate::mounts::{self, Sources};
 use crate::record::{MountKind, MountPoint, MountedImage, Record, State};
 use crate::resources::{self, Support};
 use crate::volumes::{ANONYMOUS_LABEL, VolumeRequest};
-use crate::{id, listen, names, scoped, spec, time};
+use crate::{id, listen, names, networks, scoped, spec, time};
 
 /// What a client asks for.
 #[derive(Clone, Debug, Default)]
@@ -60,7 +60,7 @@ impl Engine {
             name,
             mut config,
             mut host_config,
-            networking,
+            mut networking,
         } = request;
         let given_name = name
             .as_deref()
@@ -77,12 +77,14 @@ impl Engine {
             host_config.network_mode = Some("none".to_owned());
         }
         self.options.settings.fill(&mut host_config);
-        fill_defaults(&mut host_config);
+        fill_defaults(&mut host_config, self.options.bridge.is_some());
+        networks::normalize(&mut networking, &host_config)?;
         let support = Support::of(&self.cgroups);
         let mut warnings = resources::adjust(&mut host_config, &support)?;
         warnings.extend(check::discard(&mut host_config));
         let id = id::generate();
         check::check(&config, &host_config)?;
+        self.check_links(&host_config)?;
         set_hostname(&mut config, &host_config, &id);
         let sockets = listen::parse(label(&config, listen::LABEL))?;
         let mut points = mounts::plan(&config, &host_config, self)?;
@@ -299,11 +301,11 @@ fn label<'a>(config: &'a ContainerConfig, name: &str) -> &'a str {
 }
 
 /// Docker's defaults, so that what is kept and shown is complete.
-pub fn fill_defaults(host: &mut HostConfig) {
+pub fn fill_defaults(host: &mut HostConfig, has_bridge: bool) {
     let privileged = host.privileged.unwrap_or(false);
-    // The engine has no bridge: a container that names no network has none.
     if matches!(host.network_mode.as_deref(), None | Some("" | "default")) {
-        host.network_mode = Some("none".to_owned());
+        let default = if has_bridge { "bridge" } else { "none" };
+        host.network_mode = Some(default.to_owned());
     }
     if host.ipc_mode.as_deref().unwrap_or_default().is_empty() {
         host.ipc_mode = Some("private".to_owned());

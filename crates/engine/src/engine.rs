@@ -19,12 +19,13 @@ use crate::events::{Events, Kind};
 use crate::exec::Exec;
 use crate::listen::Listeners;
 use crate::logs::Rotation;
+use crate::networks::{DefaultBridge, Networks};
 use crate::oom::OomWatch;
 use crate::reaper::Reaper;
 use crate::rootfs::Roots;
 use crate::table::Table;
 use crate::volumes::Volumes;
-use crate::{disk, id};
+use crate::{disk, id, time};
 
 /// Where the engine works and what it gives by default.
 #[derive(Clone, Debug)]
@@ -43,6 +44,8 @@ pub struct Options {
     pub registries: Settings,
     /// What containers get by default.
     pub settings: crate::settings::Settings,
+    /// The bridge of containers that name no network; without one they have none.
+    pub bridge: Option<DefaultBridge>,
 }
 
 impl Options {
@@ -59,6 +62,7 @@ impl Options {
             },
             registries: Settings::default(),
             settings: crate::settings::Settings::default(),
+            bridge: Some(DefaultBridge::default()),
         }
     }
 }
@@ -77,6 +81,7 @@ pub struct Engine {
     pub(crate) cgroups: Cgroups,
     pub(crate) roots: Roots,
     pub(crate) volumes: Volumes,
+    pub(crate) networks: Arc<Networks>,
     pub(crate) listeners: Listeners,
     pub(crate) oom_watch: OomWatch,
     pub(crate) capabilities: Capabilities,
@@ -101,10 +106,11 @@ impl Engine {
         ] {
             fs::create_dir_all(dir).doing(|| format!("make {}", dir.display()))?;
         }
+        let started = Timestamp::now();
         let images = Store::open(options.bundled.clone(), options.root.clone())?;
         let engine = Arc::new(Self {
             id: engine_id(&options)?,
-            started: Timestamp::now(),
+            started,
             reaper,
             events: Events::default(),
             images: Arc::new(images),
@@ -113,6 +119,12 @@ impl Engine {
             cgroups: Cgroups::new(&options.cgroup_parent)?,
             roots: Roots::new(options.exec_root.join("rootfs"))?,
             volumes: Volumes::open(options.root.join("volumes"))?,
+            networks: Arc::new(Networks::open(
+                options.root.join("networks"),
+                options.exec_root.join("networks"),
+                &time::format(started),
+                options.bridge.as_ref(),
+            )?),
             listeners: Listeners::default(),
             oom_watch: OomWatch::new().doing(|| "watch for memory events")?,
             capabilities: coracle_runtime::capabilities::own_bounding_set()?,

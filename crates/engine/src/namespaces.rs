@@ -26,7 +26,7 @@ pub enum Mode<'a> {
     Host,
     /// That of another container.
     Container(&'a str),
-    /// A network by name, which this engine does not have: that is found out when the container starts.
+    /// A network by name: a namespace of its own, with an interface.
     Network(&'a str),
 }
 
@@ -114,12 +114,9 @@ impl<'a> Modes<'a> {
     /// Those of `join`, and [`Error::MissingForStart`].
     pub fn resolve(&self, join: impl Fn(&str, &str) -> Result<PathBuf>) -> Result<Namespaces> {
         let one = |mode: &Mode<'_>, kind: &str| match mode {
-            Mode::Private => Ok(Namespace::New),
+            Mode::Private | Mode::Network(_) => Ok(Namespace::New),
             Mode::Host => Ok(Namespace::Host),
             Mode::Container(name) => join(name, kind).map(Namespace::Join),
-            Mode::Network(name) => Err(Error::MissingForStart(format!(
-                "failed to set up container networking: network {name} not found"
-            ))),
         };
         Ok(Namespaces {
             pid: one(&self.pid, "pid")?,
@@ -189,9 +186,6 @@ mod tests {
         let resolved = Modes::parse(&bridge)
             .unwrap()
             .resolve(|_, _| Ok("/".into()));
-        assert_eq!(
-            resolved.unwrap_err().to_string(),
-            "failed to set up container networking: network bridge not found"
-        );
+        assert_eq!(resolved.unwrap().net, Namespace::New);
     }
 }

@@ -22,7 +22,7 @@ use crate::rootfs::{Overlay, detach};
 use crate::security::{self, Seccomp};
 use crate::spec::{self, Input};
 use crate::user::{self, Account};
-use crate::{listen, network_files, resources, scoped};
+use crate::{listen, resources, scoped};
 
 /// Label of a container whose root is another container's.
 pub const ROOT_LABEL: &str = "io.rancher.os.root";
@@ -122,6 +122,7 @@ impl Engine {
     pub(crate) fn take_down(&self, record: &Record, root_of: &str) {
         let cgroup = self.cgroup_of(record);
         cgroup.kill();
+        self.release_networks(record);
         if let Err(error) = self.runtime.delete(&record.id) {
             tracing::warn!("{error}");
         }
@@ -161,6 +162,7 @@ impl Engine {
         };
         let mounts = self.mount_sources(record)?;
         make_working_dir(root, record)?;
+        self.allocate_networks(record)?;
         let files = self.write_files(container, record, &modes)?;
         let account = account(
             root,
@@ -265,20 +267,7 @@ impl Engine {
                 .map_or_else(|| container.file(name), |owner| owner.file(name))
         };
         if owner.is_none() {
-            let host = &record.host_config;
-            let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-            let hosts = (modes.net == Mode::Host).then(|| read("/etc/hosts"));
-            let contents = [
-                format!(
-                    "{}\n",
-                    record.config.hostname.as_deref().unwrap_or_default()
-                ),
-                network_files::hosts(
-                    hosts.as_deref(),
-                    &host.extra_hosts.clone().unwrap_or_default(),
-                ),
-                network_files::resolv_conf(&read("/etc/resolv.conf"), host),
-            ];
+            let contents = self.network_files(record, &modes.net)?;
             for (name, content) in NAMES.iter().zip(contents) {
                 let path = place(name);
                 // In place: the file may be mounted in a container that shares it.

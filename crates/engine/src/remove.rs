@@ -194,6 +194,7 @@ impl Engine {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .release(&old);
+        self.networks.rename(container.id(), &old, name);
         self.container_event(&container, "rename", &[("oldName", format!("/{old}"))]);
         Ok(())
     }

@@ -13,14 +13,13 @@ use crate::error::{Doing, Error, Result};
 use crate::health::HealthCheck;
 use crate::log_options::{self, LogDriver, LogOptions};
 use crate::logs::{Log, Syslog};
-use crate::namespaces::{Mode, Modes};
 use crate::prepare::Prepared;
 use crate::reaper::{Child, Expecting};
 use crate::record::{Record, Status};
 use crate::restart::Backoff;
 use crate::stdio::{Pumps, Stdio};
 use crate::streams::Streams;
-use crate::{console, loopback, task, time};
+use crate::{console, task, time};
 
 /// A process that was made and adopted, and the tasks that serve its streams.
 pub(crate) struct Launched {
@@ -182,6 +181,9 @@ impl Engine {
                 exit_code: failure.exit_code().into(),
                 message: failure.create_message(),
             })?;
+        // Adopted by the reaper right after; should this fail, the control group is killed.
+        let (engine, target) = (Arc::clone(self), Arc::clone(container));
+        blocking(move || engine.attach_networks(&target, pid)).await??;
         let (child, pumps) = self.begin(container, stdio, pid, &expecting, streams, log, size)?;
         Ok(Launched {
             child,
@@ -217,7 +219,6 @@ impl Engine {
         {
             tracing::warn!("set terminal size of container {id}: {error}");
         }
-        self.set_up_network(container, pid)?;
         self.begin_oom_watch(container);
         self.runtime.start(id)?;
         {
@@ -251,20 +252,6 @@ impl Engine {
         self.container_event(container, "start", &[]);
         self.begin_probing(container);
         Ok((child, pumps))
-    }
-
-    /// Prepares the network namespace of the container, if it has one of its own.
-    fn set_up_network(&self, container: &Container, pid: Pid) -> Result<()> {
-        let is_own = Modes::parse(&container.data().record.host_config)?.net == Mode::Private;
-        if is_own {
-            loopback::bring_up(pid).doing(|| {
-                format!(
-                    "bring up the loopback interface of container {}",
-                    container.id()
-                )
-            })?;
-        }
-        Ok(())
     }
 
     /// Runs a helper to its end and reads what it achieved.

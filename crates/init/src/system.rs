@@ -254,6 +254,7 @@ fn system_docker(system: &mut System) -> Result<(), Error> {
     let _ = system.devices()?.loader().load("overlay");
     system.docker = Some(SystemDocker::start(
         &system.loaded.config.rancher.system_docker,
+        &system.consoles,
     )?);
     let devices = system.devices()?;
     devices.ask(Urgency::Network, DOCKER_MODULES);

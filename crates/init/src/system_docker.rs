@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coracle_config::{Config, DockerConfig};
+use coracle_engine::networks::DefaultBridge;
 use coracle_engine::{Engine, Options, Reaper, Settings};
 use coracle_services::{Engines, Places};
 use tokio::net::UnixListener;
@@ -16,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::Error;
+use crate::consoles::Consoles;
 use crate::power::PowerAction;
 use crate::registries;
 
@@ -42,7 +44,7 @@ impl SystemDocker {
     ///
     /// # Errors
     /// When the engine cannot use its directories, or the socket cannot be opened.
-    pub(crate) fn start(config: &DockerConfig) -> Result<Self, Error> {
+    pub(crate) fn start(config: &DockerConfig, consoles: &Consoles) -> Result<Self, Error> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)
             .thread_name("system-docker")
@@ -55,11 +57,16 @@ impl SystemDocker {
         let inside = runtime.enter();
         let signals = watch_signals()?;
         let reaper = Reaper::start().map_err(|source| Error::Signals { source })?;
-        let options = Options {
+        let mut options = Options {
             bundled: Some(BUNDLED.into()),
             settings: settings(config),
             ..Options::new(ROOT, EXEC_ROOT)
         };
+        match DefaultBridge::configured(config.bridge.as_deref(), config.bip.as_deref()) {
+            Ok(bridge) => options.bridge = bridge,
+            // Services do not need it: with the default the machine starts.
+            Err(error) => consoles.say(&format!("rancher.system_docker: {error}")),
+        }
         let engine = Engine::new(options, reaper).map_err(|error| Error::Engine {
             text: error.to_string(),
         })?;

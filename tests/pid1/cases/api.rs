@@ -244,9 +244,6 @@ fn what_system_docker_does_not_do_is_refused_with_the_way_out() {
     let Some(host) = Host::start() else { return };
     host.session(
         r#"
-$ docker network create foo
-Error response from daemon: System Docker has the networks host and none and creates none; User Docker (the docker command) has all others
-[1]
 $ docker network rm host
 Error response from daemon: host is a pre-defined network and cannot be removed
 exit status 1

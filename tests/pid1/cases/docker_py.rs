@@ -4,7 +4,9 @@ use crate::host::Host;
 
 #[test]
 fn docker_py_finds_what_it_knows() {
-    let Some(host) = Host::start() else { return };
+    let Some(host) = Host::start_with_networks() else {
+        return;
+    };
     if host.shell("python3 -c 'import docker'").1 != 0 {
         eprintln!("SKIPPED: needs docker-py (package python3-docker)");
         return;

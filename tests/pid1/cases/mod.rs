@@ -16,6 +16,7 @@ mod inspect;
 mod isolation;
 mod lifecycle;
 mod logs;
+mod networks;
 mod prune;
 mod registry;
 mod restart;

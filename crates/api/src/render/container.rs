@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use coracle_engine::networks::Connection;
 use coracle_engine::{Health, MountKind, MountPoint, ProbeResult, Record, State, Status};
 use serde_json::{Map, Value, json};
 
@@ -33,6 +34,15 @@ pub struct Inspected {
     pub places: Places,
     /// Bytes that it has written, and bytes of its whole root, when asked for.
     pub sizes: Option<(u64, u64)>,
+    /// The networks that it is in.
+    pub connections: Vec<Connection>,
+}
+
+/// The ports that it says it listens on, in order.
+pub fn exposed(record: &Record) -> Vec<String> {
+    let mut ports = record.config.exposed_ports.clone().unwrap_or_default();
+    ports.sort();
+    ports
 }
 
 /// The whole object.
@@ -43,6 +53,7 @@ pub fn inspect(container: &Inspected) -> Value {
         execs,
         places,
         sizes,
+        connections,
     } = container;
     let command = record.command();
     let (path, args) = command
@@ -72,7 +83,7 @@ pub fn inspect(container: &Inspected) -> Value {
         "GraphDriver": {"Name": "overlay2", "Data": overlay(places, &record.id)},
         "Mounts": mounts(&record.mounts),
         "Config": complete(defaults::container_config(), &record.config),
-        "NetworkSettings": network_settings(record),
+        "NetworkSettings": network::settings(&record.id, state.pid, &exposed(record), connections),
     });
     if let Some((written, root)) = sizes {
         out["SizeRw"] = json!(written);
@@ -135,33 +146,6 @@ fn mount(point: &MountPoint) -> Value {
     out.insert("RW".into(), point.writable.into());
     out.insert("Propagation".into(), point.propagation.as_str().into());
     Value::Object(out)
-}
-
-/// The networks that a container is in, by name.
-pub fn networks(record: &Record) -> Value {
-    let mode = record.network_mode();
-    let asked = record
-        .networking
-        .endpoints_config
-        .as_ref()
-        .and_then(|endpoints| endpoints.get(mode));
-    match network::NAMES.iter().find(|name| **name == mode) {
-        Some(name) => {
-            let mut endpoint = defaults::endpoint();
-            if let Some(asked) = asked {
-                endpoint = complete(endpoint, asked);
-            }
-            endpoint["NetworkID"] = network::id(name).into();
-            json!({ mode: endpoint })
-        }
-        None => json!({}),
-    }
-}
-
-fn network_settings(record: &Record) -> Value {
-    let mut settings = defaults::network_settings();
-    settings["Networks"] = networks(record);
-    settings
 }
 
 fn overlay(places: &Places, id: &str) -> Value {
@@ -239,6 +223,11 @@ mod tests {
         Inspected {
             record,
             places,
+            connections: vec![Connection {
+                network: "none".into(),
+                id: "6e".into(),
+                ..Connection::default()
+            }],
             state: State {
                 status: Status::Paused,
                 ..State::default()
@@ -264,10 +253,7 @@ mod tests {
             ("/Config/Tty", json!(true)),
             ("/Config/Labels", json!({})),
             ("/ExecIDs", Value::Null),
-            (
-                "/NetworkSettings/Networks/none/NetworkID",
-                network::id("none").into(),
-            ),
+            ("/NetworkSettings/Networks/none/NetworkID", json!("6e")),
             ("/GraphDriver/Data/LowerDir", json!("/l/high:/l/low")),
             ("/GraphDriver/Data/UpperDir", json!("/c/abc/upper")),
             ("/HostsPath", json!("/c/abc/hosts")),

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
+use coracle_engine::networks::Connection;
 use coracle_engine::{HealthStatus, Record, State, Status};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::container::{mounts, networks};
-use super::{duration, unix_seconds};
+use super::container::{exposed, mounts};
+use super::{duration, network, unix_seconds};
 
 /// What a list shows about one container.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +21,8 @@ pub struct Listed {
     pub image: String,
     /// Bytes that it has written, and bytes of its whole root, when asked for.
     pub sizes: Option<(u64, u64)>,
+    /// The networks that it is in.
+    pub connections: Vec<Connection>,
 }
 
 impl Listed {
@@ -36,6 +39,7 @@ pub fn summary(container: &Listed, now: Timestamp) -> Value {
         state,
         image,
         sizes,
+        connections,
     } = container;
     let mut out = json!({
         "Id": record.id,
@@ -44,12 +48,12 @@ pub fn summary(container: &Listed, now: Timestamp) -> Value {
         "ImageID": record.image_id,
         "Command": command(&record.command()),
         "Created": unix_seconds(&record.created),
-        "Ports": [],
+        "Ports": network::port_list(state.pid != 0, &exposed(record), connections),
         "Labels": super::sorted(&container.labels()),
         "State": state.status.name(),
         "Status": status(state, now),
         "HostConfig": {"NetworkMode": record.network_mode()},
-        "NetworkSettings": {"Networks": networks(record)},
+        "NetworkSettings": {"Networks": network::of_container(connections)},
         "Mounts": mounts(&record.mounts),
     });
     if let Some(health) = &state.health {
@@ -178,6 +182,10 @@ mod tests {
             state: State::default(),
             image: "busybox".into(),
             sizes: Some((5, 7)),
+            connections: vec![Connection {
+                network: "host".into(),
+                ..Connection::default()
+            }],
         };
         let value = summary(&listed, Timestamp::UNIX_EPOCH);
         serde_json::from_value::<ContainerSummary>(value.clone()).unwrap();

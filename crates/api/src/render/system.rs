@@ -132,7 +132,7 @@ pub fn info(
         "Images": counts.images,
         "Driver": "overlay2",
         "DriverStatus": [["Layers", "unpacked directories"]],
-        "Plugins": {"Volume": ["local"], "Network": ["host", "null"], "Authorization": null, "Log": ["json-file", "local", "none", "syslog"]},
+        "Plugins": {"Volume": ["local"], "Network": ["bridge", "host", "ipvlan", "macvlan", "null"], "Authorization": null, "Log": ["json-file", "local", "none", "syslog"]},
         "MemoryLimit": has("memory"),
         "SwapLimit": has("memory"),
         "CpuCfsPeriod": has("cpu"),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bollard_stubs::models::{ContainerConfig, HostConfig, NetworkingConfig};
-use coracle_engine::{Container, CreateRequest, Snapshot};
+use coracle_engine::{Container, CreateRequest, Engine, Snapshot};
 use hyper::StatusCode;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -43,7 +43,7 @@ pub async fn list(call: Call) -> Result<Answer> {
     let containers = engine
         .all()
         .iter()
-        .map(|container| listed(container, &names, None))
+        .map(|container| listed(engine, container, &names, None))
         .collect();
     let mut chosen = filter.choose(containers);
     if call.query.flag("size") {
@@ -63,13 +63,19 @@ pub async fn list(call: Call) -> Result<Answer> {
 }
 
 /// What lists show of a container.
-pub fn listed(container: &Arc<Container>, names: &ImageNames, sizes: Option<(u64, u64)>) -> Listed {
+pub fn listed(
+    engine: &Engine,
+    container: &Arc<Container>,
+    names: &ImageNames,
+    sizes: Option<(u64, u64)>,
+) -> Listed {
     let Snapshot { record, state, .. } = container.snapshot();
     let image = names.shown(
         record.config.image.as_deref().unwrap_or_default(),
         &record.image_id,
     );
     Listed {
+        connections: engine.connections(&record),
         record,
         state,
         image,
@@ -102,6 +108,7 @@ pub async fn inspect(call: Call) -> Result<Answer> {
         layers: record.layers.clone(),
     };
     Answer::json(&render::container::inspect(&Inspected {
+        connections: call.engine.connections(&record),
         record,
         state,
         execs,
@@ -157,11 +164,25 @@ fn request(mut body: Value, name: Option<&str>) -> Result<CreateRequest> {
     let wrong = |error: serde_json::Error| Error::BadRequest(format!("invalid JSON: {error}"));
     let config = ContainerConfig::deserialize(&body).map_err(wrong)?;
     let rest = Rest::deserialize(&body).map_err(wrong)?;
+    let host_config = rest.host_config.unwrap_or_default();
+    let mut networking = rest.networking_config.unwrap_or_default();
+    // Before API 1.44 the container had one, for the network of its mode.
+    if let Some(mac) = body["MacAddress"].as_str().filter(|mac| !mac.is_empty()) {
+        let mode = host_config
+            .network_mode
+            .clone()
+            .filter(|mode| !mode.is_empty());
+        let endpoints = networking.endpoints_config.get_or_insert_default();
+        let settings = endpoints
+            .entry(mode.unwrap_or_else(|| "default".to_owned()))
+            .or_default();
+        settings.mac_address.get_or_insert_with(|| mac.to_owned());
+    }
     Ok(CreateRequest {
         name: name.map(str::to_owned),
         config,
-        host_config: rest.host_config.unwrap_or_default(),
-        networking: rest.networking_config.unwrap_or_default(),
+        host_config,
+        networking,
     })
 }
 
@@ -218,7 +239,7 @@ mod tests {
         let body = json!({
             "Image": "busybox", "Cmd": "true", "Entrypoint": ["sh", "-c"], "Unknown": 1,
             "HostConfig": {"NetworkMode": "host", "RestartPolicy": {"Name": ""}, "CgroupnsMode": ""},
-            "NetworkingConfig": {"EndpointsConfig": null}
+            "NetworkingConfig": {"EndpointsConfig": null}, "MacAddress": "02:42:00:00:00:01"
         });
         let request = request(body, Some("web")).unwrap();
         assert_eq!(request.name.as_deref(), Some("web"));
@@ -228,6 +249,11 @@ mod tests {
         );
         assert_eq!(request.config.entrypoint.map(|words| words.len()), Some(2));
         assert_eq!(request.host_config.network_mode.as_deref(), Some("host"));
+        let endpoints = request.networking.endpoints_config.unwrap();
+        assert_eq!(
+            endpoints["host"].mac_address.as_deref(),
+            Some("02:42:00:00:00:01")
+        );
         for (body, expected) in [
             (
                 Value::Null,

@@ -68,7 +68,7 @@ async fn containers(engine: &Arc<Engine>) -> Result<Usage> {
     let mut usage = Usage::default();
     for container in engine.all() {
         let sizes = engine.sizes(&container).await?;
-        let listed = listed(&container, &names, Some(sizes));
+        let listed = listed(engine, &container, &names, Some(sizes));
         usage.add(
             render::summary::summary(&listed, now),
             sizes.0,

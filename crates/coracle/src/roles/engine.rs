@@ -10,13 +10,14 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use coracle_distribution::Proxies;
+use coracle_engine::networks::DefaultBridge;
 use coracle_engine::{Engine, Options, Reaper, Settings};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::log;
 
-const USAGE: &str = "usage: coracle engine --root DIR --exec-root DIR --socket PATH [--images DIR] [--cgroup-parent PATH] [--config FILE] [--insecure-registry HOST]... [--registry-mirror URL]...";
+const USAGE: &str = "usage: coracle engine --root DIR --exec-root DIR --socket PATH [--images DIR] [--cgroup-parent PATH] [--config FILE] [--bridge NAME|none] [--bip ADDRESS/PREFIX] [--insecure-registry HOST]... [--registry-mirror URL]...";
 
 /// As in PID 1: the engine mostly waits, its work is in helpers.
 const WORKERS: usize = 2;
@@ -31,6 +32,10 @@ struct Arguments {
     insecure_registries: Vec<String>,
     registry_mirrors: Vec<String>,
     config: Option<PathBuf>,
+    /// Name of the default network's bridge; `none` for no such network.
+    bridge: Option<String>,
+    /// Its address.
+    bip: Option<String>,
 }
 
 /// Runs until SIGTERM or SIGINT, then stops every container.
@@ -72,6 +77,8 @@ fn parse(args: Vec<OsString>) -> anyhow::Result<Arguments> {
                     .push(value.to_string_lossy().into_owned());
             }
             Some("--config") => arguments.config = Some(value.into()),
+            Some("--bridge") => arguments.bridge = Some(value.to_string_lossy().into_owned()),
+            Some("--bip") => arguments.bip = Some(value.to_string_lossy().into_owned()),
             _ => bail!("unknown option {}\n{USAGE}", name.display()),
         }
     }
@@ -106,6 +113,8 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
         options.settings = Settings::parse(&text)?;
     }
+    options.bridge =
+        DefaultBridge::configured(arguments.bridge.as_deref(), arguments.bip.as_deref())?;
     let engine = Engine::new(
         options,
         Reaper::start().context("become the reaper of children")?,
@@ -165,6 +174,12 @@ mod tests {
         );
         assert_eq!(arguments.images, Some("/i".into()));
         assert_eq!(arguments.insecure_registries, ["a", "b"]);
+        let arguments =
+            of("--root /r --exec-root /x --socket /s --bip 10.9.0.1/24 --bridge b").unwrap();
+        assert_eq!(
+            (arguments.bip.as_deref(), arguments.bridge.as_deref()),
+            (Some("10.9.0.1/24"), Some("b"))
+        );
         for (line, text) in [
             ("--root", "--root needs a value"),
             ("--nope x", "unknown option --nope"),

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::logs::Rotation;
 use crate::namespaces::{Mode, Modes};
 use crate::restart::Policy;
-use crate::{health, log_options, security, signals, spec};
+use crate::{health, log_options, networks, security, signals, spec};
 
 /// Takes away what Docker, too, accepts and does not use on Linux; gives a warning for each.
 pub fn discard(host: &mut HostConfig) -> Vec<String> {
@@ -15,10 +15,7 @@ pub fn discard(host: &mut HostConfig) -> Vec<String> {
     if host.cpu_count.take().is_some_and(|count| count != 0) {
         warnings.push("linux does not support CPU count. Count discarded.".to_owned());
     }
-    let host_network = host.network_mode.as_deref() == Some("host");
-    if host_network && host.port_bindings.iter().flatten().next().is_some() {
-        warnings.push("Published ports are discarded when using host network mode".to_owned());
-    }
+    warnings.extend(networks::warning(host));
     warnings
 }
 
@@ -83,6 +80,7 @@ pub fn check(config: &ContainerConfig, host: &HostConfig) -> Result<()> {
     {
         return invalid("conflicting options: hostname and the network mode".into());
     }
+    networks::check(config, host, &modes.net)?;
     security::parse(&host.security_opt.clone().unwrap_or_default())?;
     log_options::parse(
         host.log_config.as_ref(),
@@ -161,14 +159,6 @@ pub fn check(config: &ContainerConfig, host: &HostConfig) -> Result<()> {
         .filter(|name| !matches!(*name, "" | "coracle" | "runc"))
     {
         return invalid(format!("unknown or invalid runtime name: {runtime}"));
-    }
-    for (present, field) in [(
-        host.links.as_ref().is_some_and(|list| !list.is_empty()),
-        "Links",
-    )] {
-        if present {
-            return invalid(format!("{field} is not supported by this engine"));
-        }
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ fn default_container() -> Spec {
         ..Record::default()
     };
     record.config.cmd = Some(vec!["true".into()]);
-    fill_defaults(&mut record.host_config);
+    fill_defaults(&mut record.host_config, false);
     let capabilities = capabilities::default_set();
     generate(Input {
         record: &record,

@@ -114,6 +114,10 @@ pub const SUITE: Suite = Suite {
             run: containers::syslog_has_what_containers_log,
         },
         Check {
+            name: "networks_work_beside_user_docker",
+            run: containers::networks_work_beside_user_docker,
+        },
+        Check {
             name: "removing_all_user_containers",
             run: survival::removing_all_user_containers,
         },

@@ -162,3 +162,26 @@ pub fn syslog_has_what_containers_log(guest: &mut Guest) -> Result<()> {
     guest.run("sudo system-docker run --rm --log-driver syslog --log-opt tag=under-test busybox:test echo a line for syslog")?;
     guest.wait_until("sudo grep -rq 'under-test.*a line for syslog' /var/log", 30)
 }
+
+/// With the firewall as User Docker left it.
+pub fn networks_work_beside_user_docker(guest: &mut Guest) -> Result<()> {
+    ensure_image(guest)?;
+    guest.run("sudo system-docker rm -f server >/dev/null 2>&1; sudo system-docker network rm web >/dev/null 2>&1; sudo system-docker network create web")?;
+    guest.run("sudo system-docker run -d --name server --network web -p 8099:80 busybox:test sh -c 'echo served >/tmp/index.html; exec httpd -f -h /tmp'")?;
+    guest.wait_until("test \"$(wget -qO- http://127.0.0.1:8099/)\" = served", 30)?;
+    guest.expect(
+        "sudo system-docker run --rm --network web busybox:test wget -qO- http://server/",
+        "served",
+    )?;
+    // The way out of the default network, to a port that is published on another one.
+    guest.expect(
+        "sudo system-docker run --rm --add-host machine:host-gateway busybox:test wget -qO- http://machine:8099/",
+        "served",
+    )?;
+    guest.expect(
+        "docker run --rm --add-host machine:host-gateway busybox:test wget -qO- http://machine:8099/",
+        "served",
+    )?;
+    guest.run("sudo system-docker rm -f server && sudo system-docker network rm web")?;
+    guest.expect("ls /sys/class/net | grep -c '^csys-' || true", "0")
+}

@@ -19,6 +19,7 @@ const PROGRAMS: &[&str] = &[
 pub fn write_archive(path: &Path) -> io::Result<()> {
     let busybox = std::fs::read("/bin/busybox")?;
     let layer = layer(&busybox)?;
+    let diff_id = format!("sha256:{}", hex(&layer));
     let config = json!({
         "architecture": "amd64",
         "os": "linux",
@@ -28,16 +29,30 @@ pub fn write_archive(path: &Path) -> io::Result<()> {
             "Cmd": ["sh"],
             "Labels": { "maker": "test" },
         },
-        "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", hex(&layer))] },
+        "rootfs": { "type": "layers", "diff_ids": [diff_id] },
         "history": [{ "created": "2026-01-01T00:00:00Z", "created_by": "ADD busybox" }],
-    })
-    .to_string();
+    });
+    write_image(path, "busybox:latest", &config, &[layer])
+}
+
+/// Writes an archive of `docker save` with one image.
+pub fn write_image(
+    path: &Path,
+    name: &str,
+    config: &serde_json::Value,
+    layers: &[Vec<u8>],
+) -> io::Result<()> {
+    let config = config.to_string();
     let config_name = format!("{}.json", hex(config.as_bytes()));
-    let manifest =
-        json!([{ "Config": config_name, "RepoTags": ["busybox:latest"], "Layers": ["layer.tar"] }]);
     let mut archive = Builder::new(std::fs::File::create(path)?);
-    append(&mut archive, "layer.tar", &layer)?;
+    let mut files = Vec::new();
+    for (number, layer) in layers.iter().enumerate() {
+        let file = format!("{number}.tar");
+        append(&mut archive, &file, layer)?;
+        files.push(file);
+    }
     append(&mut archive, &config_name, config.as_bytes())?;
+    let manifest = json!([{ "Config": config_name, "RepoTags": [name], "Layers": files }]);
     append(
         &mut archive,
         "manifest.json",
@@ -103,7 +118,7 @@ pub fn header(kind: EntryType, size: u64, mode: u32) -> Header {
     header
 }
 
-pub fn append(archive: &mut Builder<std::fs::File>, name: &str, content: &[u8]) -> io::Result<()> {
+fn append(archive: &mut Builder<std::fs::File>, name: &str, content: &[u8]) -> io::Result<()> {
     archive.append_data(
         &mut header(EntryType::Regular, content.len() as u64, 0o644),
         name,

@@ -12,7 +12,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::json;
 use tar::{Builder, EntryType};
 
-use crate::busybox::{append, header, hex};
+use crate::busybox::{header, hex, write_image};
 use crate::host::{Host, Setup};
 
 /// User `ann`, password `secret`.
@@ -235,30 +235,21 @@ fn relay(
 
 /// Writes an archive of `docker save` with an image of several layers, each with a file `layer-<n>` of its number.
 pub fn write_layers(path: &Path, name: &str, count: usize) -> io::Result<()> {
-    let mut archive = Builder::new(fs::File::create(path)?);
-    let (mut diff_ids, mut files) = (Vec::new(), Vec::new());
-    for number in 0..count {
+    let layer = |number: usize| {
         let mut layer = Builder::new(Vec::new());
         let text = number.to_string();
         let mut file = header(EntryType::Regular, text.len() as u64, 0o644);
         layer.append_data(&mut file, format!("layer-{number}"), text.as_bytes())?;
-        let layer = layer.into_inner()?;
-        let file = format!("{number}.tar");
-        append(&mut archive, &file, &layer)?;
-        diff_ids.push(format!("sha256:{}", hex(&layer)));
-        files.push(file);
-    }
+        layer.into_inner()
+    };
+    let layers = (0..count).map(layer).collect::<io::Result<Vec<_>>>()?;
+    let diff_ids: Vec<_> = layers
+        .iter()
+        .map(|layer| format!("sha256:{}", hex(layer)))
+        .collect();
     let config = json!({
         "architecture": "amd64", "os": "linux", "config": {},
         "rootfs": {"type": "layers", "diff_ids": diff_ids},
-    })
-    .to_string();
-    append(&mut archive, "config.json", config.as_bytes())?;
-    let manifest = json!([{"Config": "config.json", "RepoTags": [name], "Layers": files}]);
-    append(
-        &mut archive,
-        "manifest.json",
-        manifest.to_string().as_bytes(),
-    )?;
-    archive.into_inner()?.flush()
+    });
+    write_image(path, name, &config, &layers)
 }

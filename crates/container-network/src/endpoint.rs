@@ -116,14 +116,14 @@ pub const HOST_PREFIX: &str = "csys-";
 
 /// Which of a container's endpoints has the default route of a family: Docker's order is the priority, then the network's name.
 pub fn default_route<'a>(
-    endpoints: &'a [(&'a str, &'a Endpoint)],
+    endpoints: impl IntoIterator<Item = (&'a str, &'a Endpoint)>,
     is_ipv6: bool,
 ) -> Option<&'a Endpoint> {
     endpoints
-        .iter()
+        .into_iter()
         .filter(|(_, endpoint)| endpoint.gateway(is_ipv6).is_some())
         .min_by_key(|(name, endpoint)| (-endpoint.gateway_priority, *name))
-        .map(|(_, endpoint)| *endpoint)
+        .map(|(_, endpoint)| endpoint)
 }
 
 #[cfg(test)]
@@ -187,9 +187,9 @@ pub(crate) mod tests {
             (vec![("bar", &internal)], None),
             (vec![("zoo", &preferred), ("bar", &b)], Some("d")),
         ] {
-            let found = default_route(&list, false).map(|endpoint| endpoint.names[0].as_str());
-            assert_eq!(found, expected);
-            assert_eq!(default_route(&list, true), None);
+            let found = default_route(list.clone(), false);
+            assert_eq!(found.map(|endpoint| endpoint.names[0].as_str()), expected);
+            assert_eq!(default_route(list, true), None);
         }
     }
 }

@@ -68,6 +68,24 @@ pub struct Network {
 }
 
 impl Network {
+    /// A network for IPv4 without addresses, options and labels.
+    pub fn new(id: String, name: String, created: String, driver: Driver) -> Self {
+        Self {
+            id,
+            name,
+            created,
+            driver,
+            enable_ipv4: true,
+            enable_ipv6: false,
+            internal: false,
+            attachable: false,
+            pools: Vec::new(),
+            ipam_options: None,
+            options: BTreeMap::new(),
+            labels: BTreeMap::new(),
+        }
+    }
+
     /// Whether it is one of Docker's own, which are always there.
     pub fn is_predefined(&self) -> bool {
         is_predefined(&self.name)

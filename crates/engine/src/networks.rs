@@ -340,6 +340,13 @@ impl State {
     }
 }
 
+/// A container's endpoints with their networks' names, to choose among.
+fn named(endpoints: &[(String, Endpoint)]) -> impl Iterator<Item = (&str, &Endpoint)> {
+    endpoints
+        .iter()
+        .map(|(network, endpoint)| (network.as_str(), endpoint))
+}
+
 /// What the machine reaches by itself, and what User Docker's default bridge will have as soon as User Docker runs.
 fn machine_networks() -> Result<Vec<Cidr>> {
     let user_docker = Cidr {
@@ -358,19 +365,13 @@ pub fn predefined_id(name: &str) -> String {
 }
 
 fn predefined(created: &str, bridge: Option<&DefaultBridge>) -> Vec<Network> {
-    let network = |name: &str, driver| Network {
-        id: predefined_id(name),
-        name: name.to_owned(),
-        created: created.to_owned(),
-        driver,
-        enable_ipv4: true,
-        enable_ipv6: false,
-        internal: false,
-        attachable: false,
-        pools: Vec::new(),
-        ipam_options: None,
-        options: BTreeMap::new(),
-        labels: BTreeMap::new(),
+    let network = |name: &str, driver| {
+        Network::new(
+            predefined_id(name),
+            name.to_owned(),
+            created.to_owned(),
+            driver,
+        )
     };
     let mut all = vec![network("host", Driver::Host), network("none", Driver::Null)];
     if let Some(bridge) = bridge {

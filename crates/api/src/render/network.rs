@@ -231,14 +231,6 @@ mod tests {
 
     fn foo() -> Network {
         Network {
-            id: "abc".into(),
-            name: "foo".into(),
-            created: "2023-11-14T22:13:20Z".into(),
-            driver: Driver::Bridge,
-            enable_ipv4: true,
-            enable_ipv6: false,
-            internal: false,
-            attachable: false,
             pools: vec![Pool {
                 subnet: "10.0.0.0/24".parse().unwrap(),
                 range: Some("10.0.0.128/25".parse().unwrap()),
@@ -246,9 +238,13 @@ mod tests {
                 auxiliary: BTreeMap::from([("dns".into(), "10.0.0.9".parse().unwrap())]),
                 configured: true,
             }],
-            ipam_options: None,
-            options: BTreeMap::new(),
             labels: BTreeMap::from([("a".into(), "b".into())]),
+            ..Network::new(
+                "abc".into(),
+                "foo".into(),
+                "2023-11-14T22:13:20Z".into(),
+                Driver::Bridge,
+            )
         }
     }
 

@@ -141,18 +141,13 @@ mod tests {
 
     fn named(name: &str, driver: Driver) -> Network {
         Network {
-            id: format!("{name}0123"),
-            name: name.into(),
-            created: "2026-01-01T00:00:00Z".into(),
-            driver,
-            enable_ipv4: true,
-            enable_ipv6: false,
-            internal: false,
-            attachable: false,
-            pools: Vec::new(),
-            ipam_options: None,
-            options: BTreeMap::new(),
             labels: BTreeMap::from([("of".into(), name.into())]),
+            ..Network::new(
+                format!("{name}0123"),
+                name.into(),
+                "2026-01-01T00:00:00Z".into(),
+                driver,
+            )
         }
     }
 

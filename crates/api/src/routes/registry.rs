@@ -6,7 +6,6 @@ use coracle_image::{Digest, Reference};
 use futures_util::{StreamExt, stream};
 use hyper::HeaderMap;
 use serde_json::json;
-use tokio::sync::mpsc;
 
 use crate::answer::{Answer, JSON};
 use crate::body;
@@ -103,7 +102,7 @@ where
     W: Future<Output = coracle_engine::Result<()>> + Send + 'static,
 {
     // The layers of an image bound what is told.
-    let (report, mut told) = mpsc::unbounded_channel();
+    let (report, mut told) = Report::channel();
     let listener = report.clone();
     let work = work(report);
     let task = tokio::spawn(async move {

@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use bollard_stubs::models::EndpointSettings;
 use coracle_container_network::{Driver, Endpoint, Namespace, Network, Routing};
+use rustix::process::Pid;
 
+use super::endpoints::{NONE, SHARED};
 use super::join::servers;
 use super::{check_ports, endpoints, kernel};
 use crate::container::Container;
 use crate::engine::{Engine, blocking};
 use crate::error::{Error, Result};
 use crate::namespaces::{Mode, Modes};
+use crate::record::Record;
 
 impl Engine {
     /// Every network.
@@ -41,19 +44,9 @@ impl Engine {
         container: &Arc<Container>,
         settings: EndpointSettings,
     ) -> Result<()> {
-        let mut record = container.data().record.clone();
-        let pid = {
-            let data = container.data();
-            if data.removing {
-                return Err(removing(container));
-            }
-            data.running.as_ref().map(|running| running.pid)
-        };
+        let (mut record, pid) = changeable(container)?;
         if matches!(Modes::parse(&record.host_config)?.net, Mode::Container(_)) {
-            return Err(Error::Invalid(
-                "container sharing network namespace with another container or host cannot be connected to any other network"
-                    .into(),
-            ));
+            return Err(Error::Invalid(SHARED.into()));
         }
         if network.driver == Driver::Host && record.network_mode() != "host" {
             return Err(Error::Invalid(
@@ -77,15 +70,10 @@ impl Engine {
                 continue;
             };
             if network.driver == Driver::Null || other.driver == Driver::Null {
-                return Err(Error::Invalid(
-                    "container cannot be connected to multiple networks with one of the networks in private (none) mode".into(),
-                ));
+                return Err(Error::Invalid(NONE.into()));
             }
             if other.driver == Driver::Host {
-                return Err(Error::Invalid(
-                    "container sharing network namespace with another container or host cannot be connected to any other network"
-                        .into(),
-                ));
+                return Err(Error::Invalid(SHARED.into()));
             }
         }
         present.insert(network.name.clone(), settings.clone());
@@ -112,7 +100,7 @@ impl Engine {
 
     fn plug(
         &self,
-        record: &crate::record::Record,
+        record: &Record,
         endpoint: &Endpoint,
         ports: &[coracle_container_network::PortRequest],
         namespace: &Namespace,
@@ -149,14 +137,7 @@ impl Engine {
     }
 
     fn disconnect_blocking(&self, network: &Network, container: &Arc<Container>) -> Result<()> {
-        let mut record = container.data().record.clone();
-        let pid = {
-            let data = container.data();
-            if data.removing {
-                return Err(removing(container));
-            }
-            data.running.as_ref().map(|running| running.pid)
-        };
+        let (mut record, pid) = changeable(container)?;
         if network.driver == Driver::Host && record.network_mode() == "host" && pid.is_some() {
             return Err(Error::Invalid(
                 "cannot disconnect container from host network - container was created in host network mode".into(),
@@ -196,9 +177,15 @@ impl Engine {
     }
 }
 
-fn removing(container: &Container) -> Error {
-    Error::Internal(format!(
-        "Container {} is marked for removal and cannot be connected or disconnected to the network",
-        container.id()
-    ))
+/// A container's record, and the pid of its process when it runs.
+fn changeable(container: &Container) -> Result<(Record, Option<Pid>)> {
+    let data = container.data();
+    if data.removing {
+        return Err(Error::Internal(format!(
+            "Container {} is marked for removal and cannot be connected or disconnected to the network",
+            container.id()
+        )));
+    }
+    let pid = data.running.as_ref().map(|running| running.pid);
+    Ok((data.record.clone(), pid))
 }

@@ -15,8 +15,8 @@ use crate::error::{Error, Result};
 use crate::id;
 use crate::record::Record;
 
-const SHARED: &str = "container sharing network namespace with another container or host cannot be connected to any other network";
-const NONE: &str = "container cannot be connected to multiple networks with one of the networks in private (none) mode";
+pub(super) const SHARED: &str = "container sharing network namespace with another container or host cannot be connected to any other network";
+pub(super) const NONE: &str = "container cannot be connected to multiple networks with one of the networks in private (none) mode";
 
 /// Which networks a new container is in: those that the client names, and at least that of its mode.
 ///
@@ -447,13 +447,9 @@ impl State {
                 .get(&endpoint.network)
                 .map_or("", |network| network.name.as_str())
         };
-        let pairs: Vec<(&str, &Endpoint)> = list
-            .iter()
-            .filter(on_bridge)
-            .map(|end| (name(end), end))
-            .collect();
-        let target = default_route(&pairs, false)
-            .or_else(|| default_route(&pairs, true))
+        let pairs = || list.iter().filter(on_bridge).map(|end| (name(end), end));
+        let target = default_route(pairs(), false)
+            .or_else(|| default_route(pairs(), true))
             .map(|endpoint| endpoint.id.clone());
         let Some(index) = list
             .iter()

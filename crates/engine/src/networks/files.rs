@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use coracle_container_network::{Endpoint, default_route};
 
+use super::named;
 use super::options::legacy_links;
 use crate::container::Container;
 use crate::engine::Engine;
@@ -65,11 +66,8 @@ impl Engine {
         endpoints: &[(String, Endpoint)],
     ) -> Result<Vec<(String, String)>> {
         let gateway = || {
-            let pairs: Vec<(&str, &Endpoint)> = endpoints
-                .iter()
-                .map(|(name, end)| (name.as_str(), end))
-                .collect();
-            let own = default_route(&pairs, false).and_then(|endpoint| endpoint.gateway(false));
+            let own =
+                default_route(named(endpoints), false).and_then(|endpoint| endpoint.gateway(false));
             let default = || {
                 self.networks
                     .find("bridge")

@@ -13,7 +13,7 @@ use coracle_container_network::{
 };
 
 use super::name_server::Sockets;
-use super::{Networks, State, exists, machine_networks};
+use super::{Networks, State, exists, machine_networks, named};
 use crate::disk::{self, Durability};
 use crate::error::{Doing, Result};
 
@@ -317,12 +317,8 @@ pub(super) fn route(
     routing: &Routing,
     all: &[(String, Endpoint)],
 ) -> coracle_container_network::Result<()> {
-    let all: Vec<(&str, &Endpoint)> = all
-        .iter()
-        .map(|(name, endpoint)| (name.as_str(), endpoint))
-        .collect();
     for is_ipv6 in [false, true] {
-        let Some(endpoint) = default_route(&all, is_ipv6) else {
+        let Some(endpoint) = default_route(named(all), is_ipv6) else {
             continue;
         };
         if let (Some(gateway), Some(link)) = (

@@ -153,18 +153,14 @@ fn parse(request: NetworkCreateRequest) -> Result<(Network, Vec<CheckedRequest>)
         return Err(Error::Invalid(format!("invalid ipam driver: \"{other}\"")));
     }
     let network = Network {
-        id: id::generate(),
-        name,
-        created: time::now(),
-        driver,
         enable_ipv4: request.enable_ipv4.unwrap_or(true),
         enable_ipv6: request.enable_ipv6.unwrap_or(false),
         internal: request.internal.unwrap_or(false),
         attachable: request.attachable.unwrap_or(false),
-        pools: Vec::new(),
         ipam_options: ipam.options.map(|options| options.into_iter().collect()),
         options: sorted(request.options),
         labels: sorted(request.labels),
+        ..Network::new(id::generate(), name, time::now(), driver)
     };
     Bridge::parse(&network)?;
     Upper::parse(&network)?;

@@ -3,8 +3,27 @@
 use coracle_image::Digest;
 use tokio::sync::mpsc;
 
-/// Where progress goes. Nobody listening is no error.
-pub type Report = mpsc::UnboundedSender<Progress>;
+/// Where progress goes.
+#[derive(Clone, Debug)]
+pub struct Report(mpsc::UnboundedSender<Progress>);
+
+impl Report {
+    /// Progress, and where it arrives.
+    pub fn channel() -> (Self, mpsc::UnboundedReceiver<Progress>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self(sender), receiver)
+    }
+
+    /// Returns when nobody listens any more.
+    pub async fn closed(&self) {
+        self.0.closed().await;
+    }
+
+    /// Nobody listening is no error.
+    pub(super) fn tell(&self, progress: Progress) {
+        let _ = self.0.send(progress);
+    }
+}
 
 /// One line of the answer to a pull or push.
 #[derive(Clone, Debug, Eq, PartialEq)]

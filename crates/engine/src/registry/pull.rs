@@ -74,7 +74,7 @@ impl Engine {
             }
         };
         let shown = reference.familiar();
-        puller.tell(Progress::message(
+        puller.report.tell(Progress::message(
             "",
             if is_new {
                 format!("Status: Downloaded newer image for {shown}")
@@ -95,11 +95,6 @@ struct Puller {
 }
 
 impl Puller {
-    fn tell(&self, progress: Progress) {
-        // Nobody listening is no error.
-        let _ = self.report.send(progress);
-    }
-
     /// Whether anything changed.
     async fn pull(
         &self,
@@ -138,7 +133,7 @@ impl Puller {
             return Err(deprecated(reference));
         }
         let text = format!("Pulling from {}", self.name.path());
-        self.tell(Progress::message(shown, text));
+        self.report.tell(Progress::message(shown, text));
         let manifest = self.choose(registry, reference, content).await?;
         let by_digest = Reference {
             name: self.name.clone(),
@@ -150,7 +145,8 @@ impl Puller {
             names.insert(0, reference.clone());
         }
         let received = self.fetch(registry, &manifest, names).await?;
-        self.tell(Progress::message("", format!("Digest: {}", found.digest)));
+        self.report
+            .tell(Progress::message("", format!("Digest: {}", found.digest)));
         Ok(received.is_new)
     }
 
@@ -295,14 +291,16 @@ impl Puller {
                 continue;
             }
             if here {
-                self.tell(Progress::layer(&blob.digest, "Already exists"));
+                self.report
+                    .tell(Progress::layer(&blob.digest, "Already exists"));
                 continue;
             }
-            self.tell(Progress::layer(&blob.digest, "Pulling fs layer"));
+            self.report
+                .tell(Progress::layer(&blob.digest, "Pulling fs layer"));
             missing.push((blob.clone(), diff_id.clone()));
         }
         for (blob, _) in missing.iter().skip(DOWNLOADS) {
-            self.tell(Progress::layer(&blob.digest, "Waiting"));
+            self.report.tell(Progress::layer(&blob.digest, "Waiting"));
         }
         Ok(missing)
     }
@@ -361,7 +359,7 @@ impl Puller {
                 result = &mut unpacked => break result,
                 _ = ticks.tick() => {
                     if let Ok(done) = position.stream_position() {
-                        self.tell(extracting(done));
+                        self.report.tell(extracting(done));
                     }
                 }
             }
@@ -369,8 +367,9 @@ impl Puller {
         result
             .map_err(|error| failed(error.to_string()))?
             .map_err(failed)?;
-        self.tell(extracting(blob.size));
-        self.tell(Progress::layer(&blob.digest, "Pull complete"));
+        self.report.tell(extracting(blob.size));
+        self.report
+            .tell(Progress::layer(&blob.digest, "Pull complete"));
         Ok(())
     }
 }
@@ -390,9 +389,8 @@ async fn download_one(
     path: &std::path::Path,
     report: &Report,
 ) -> Result<(), RegistryError> {
-    let tell = |progress| drop(report.send(progress));
     let note = |event| {
-        tell(match event {
+        report.tell(match event {
             Downloaded::Bytes(bytes) => {
                 Progress::part(&blob.digest, "Downloading", bytes, blob.size)
             }
@@ -404,7 +402,7 @@ async fn download_one(
         });
     };
     registry.download(blob, path, note).await?;
-    tell(Progress::layer(&blob.digest, "Download complete"));
+    report.tell(Progress::layer(&blob.digest, "Download complete"));
     Ok(())
 }
 

@@ -38,8 +38,7 @@ impl Engine {
     pub async fn push(self: &Arc<Self>, request: &PushRequest, report: &Report) -> Result<()> {
         let reference = &request.reference;
         let text = format!("The push refers to repository [{}]", reference.name);
-        // Nobody listening is no error.
-        let _ = report.send(Progress::message("", text));
+        report.tell(Progress::message("", text));
         let images = self.images_to_push(reference).await?;
         let mut attempts = self.attempts(&reference.name, &request.credentials, true);
         loop {
@@ -110,11 +109,6 @@ struct Pusher {
 }
 
 impl Pusher {
-    fn tell(&self, progress: Progress) {
-        // Nobody listening is no error.
-        let _ = self.report.send(progress);
-    }
-
     async fn push(&self, images: &[(String, Image)]) -> Result<(), RegistryError> {
         for (tag, image) in images {
             self.push_image(tag, image).await?;
@@ -154,7 +148,7 @@ impl Pusher {
             .put_manifest(tag, media_type::DOCKER_MANIFEST, manifest)
             .await?;
         let text = format!("{tag}: digest: {digest} size: {size}");
-        self.tell(Progress::message("", text));
+        self.report.tell(Progress::message("", text));
         let by_digest = Reference {
             name: self.name.clone(),
             tag: None,
@@ -162,7 +156,7 @@ impl Pusher {
         };
         let (incoming, id) = (spool.incoming()?, image.id.clone());
         ours(blocking(move || incoming.finish(&id, None, &[by_digest])).await)?;
-        self.tell(Progress::Pushed {
+        self.report.tell(Progress::Pushed {
             tag: tag.to_owned(),
             digest,
             size,
@@ -181,11 +175,11 @@ impl Pusher {
         for diff_id in diff_ids.iter().rev() {
             if !unique.contains(&diff_id) {
                 unique.push(diff_id);
-                self.tell(Progress::layer(diff_id, "Preparing"));
+                self.report.tell(Progress::layer(diff_id, "Preparing"));
             }
         }
         for diff_id in unique.iter().skip(UPLOADS) {
-            self.tell(Progress::layer(diff_id, "Waiting"));
+            self.report.tell(Progress::layer(diff_id, "Waiting"));
         }
         let places = Arc::new(Semaphore::new(UPLOADS));
         let mut tasks = JoinSet::new();
@@ -226,24 +220,22 @@ impl Pusher {
         let usable = |origin: &&Origin| is_plain_gzip(&origin.media_type);
         let known = origins.iter().filter(usable);
         if let Some((blob, action)) = self.find(known).await? {
-            self.tell(Progress::layer(diff_id, action));
+            self.report.tell(Progress::layer(diff_id, action));
             self.remember(diff_id, &blob).await;
             return Ok(blob);
         }
         let path = incoming.spool().join(diff_id.hex());
         let blob = self.pack(diff_id, &path).await?;
         if self.registry.blob_size(&blob.digest).await?.is_some() {
-            self.tell(Progress::layer(diff_id, "Layer already exists"));
+            self.report
+                .tell(Progress::layer(diff_id, "Layer already exists"));
         } else {
             let (report, shown, all) = (self.report.clone(), diff_id.clone(), blob.size);
-            let note = move |sent| {
-                // Nobody listening is no error.
-                let _ = report.send(Progress::part(&shown, "Pushing", sent, all));
-            };
+            let note = move |sent| report.tell(Progress::part(&shown, "Pushing", sent, all));
             self.registry
                 .upload_file(&blob.digest, &path, blob.size, note)
                 .await?;
-            self.tell(Progress::layer(diff_id, "Pushed"));
+            self.report.tell(Progress::layer(diff_id, "Pushed"));
         }
         // What stays behind goes with the spool.
         let _ = tokio::fs::remove_file(&path).await;

@@ -1,15 +1,14 @@
 //! `docker commit`: an image of an existing one's layers and what a container has written over them.
 
 use std::fs::{self, File};
-use std::io::{self, Seek as _, SeekFrom, Write};
+use std::io::{Seek as _, SeekFrom};
 use std::path::Path;
 
 use coracle_sys::spawn::Launcher;
-use sha2::{Digest as _, Sha256};
 
 use super::{Store, lock};
 use crate::config::{History, ImageConfig};
-use crate::digest::Digest;
+use crate::digest::{Digest, DigestWriter};
 use crate::error::Error;
 use crate::files::{mark_finished, mark_unfinished, write_atomically};
 use crate::layer_archive;
@@ -79,45 +78,25 @@ impl Store {
         mount_points: &[&str],
         launcher: &dyn Launcher,
     ) -> Result<Option<Digest>, Error> {
-        let mut archive = Hashing {
-            file: File::options()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .open(path)
-                .map_err(Error::io("make", path))?,
-            hasher: Sha256::new(),
-        };
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(path)
+            .map_err(Error::io("make", path))?;
+        let mut archive = DigestWriter::new(file);
         let entries = layer_archive::write(upper, mount_points, &mut archive)
             .map_err(|error| Error::Archive(format!("read {}: {error}", upper.display())))?;
         if entries == 0 {
             return Ok(None);
         }
-        let Hashing { mut file, hasher } = archive;
-        let diff_id = Digest::from_hasher(hasher);
+        let (mut file, diff_id, _) = archive.finish();
         if !self.layout.layer(&diff_id).exists() {
             file.seek(SeekFrom::Start(0))
                 .map_err(Error::io("read", path))?;
             load_layer(file, &diff_id, &self.layout, launcher)?;
         }
         Ok(Some(diff_id))
-    }
-}
-
-struct Hashing {
-    file: File,
-    hasher: Sha256,
-}
-
-impl Write for Hashing {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.file.write(bytes)?;
-        self.hasher.update(&bytes[..count]);
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
     }
 }

@@ -1,15 +1,14 @@
 //! Layers as registries have them: packed as they were, and compressed.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use sha2::{Digest as _, Sha256};
 
 use super::Store;
-use crate::digest::Digest;
+use crate::digest::{Digest, DigestWriter};
 use crate::error::Error;
 
 impl Store {
@@ -20,35 +19,13 @@ impl Store {
     /// When the layer is not in the writable store or has changed, or the file cannot be written.
     pub fn pack_layer(&self, diff_id: &Digest, path: &Path) -> Result<(Digest, u64), Error> {
         let mut archive = self.layer_archive(diff_id)?;
-        let out = Counting {
-            file: File::create_new(path).map_err(Error::io("make", path))?,
-            hasher: Sha256::new(),
-            length: 0,
-        };
+        let out = DigestWriter::new(File::create_new(path).map_err(Error::io("make", path))?);
         // Its header holds neither name nor time.
         let mut encoder = GzEncoder::new(out, Compression::default());
         let packed = io::copy(&mut archive, &mut encoder).and_then(|_| encoder.finish());
         let out = packed
             .map_err(|error| Error::Archive(format!("cannot pack layer {diff_id}: {error}")))?;
-        Ok((Digest::from_hasher(out.hasher), out.length))
-    }
-}
-
-struct Counting {
-    file: File,
-    hasher: Sha256,
-    length: u64,
-}
-
-impl Write for Counting {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.file.write(bytes)?;
-        self.hasher.update(&bytes[..count]);
-        self.length += count as u64;
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        let (_, digest, length) = out.finish();
+        Ok((digest, length))
     }
 }

@@ -13,8 +13,8 @@ use tokio::io::{AsyncSeekExt as _, AsyncWriteExt as _};
 
 use crate::error::{Error, Result};
 use crate::exchange::{Answer, Body, Call, absolute};
-use crate::manifest::Descriptor;
 use crate::registry::Registry;
+use coracle_image::manifest::Descriptor;
 
 /// Attempts one after the other that bring nothing, as many as Docker's `max-download-attempts`.
 const ATTEMPTS: u32 = 5;

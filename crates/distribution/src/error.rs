@@ -83,6 +83,12 @@ pub struct Refusal {
     message: String,
 }
 
+impl From<coracle_image::manifest::Invalid> for Error {
+    fn from(error: coracle_image::manifest::Invalid) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}
+
 impl Refusal {
     fn new(name: &str, message: &str) -> Self {
         let (code, name, usual) = match name {

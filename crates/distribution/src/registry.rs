@@ -13,9 +13,9 @@ use crate::challenge::Challenge;
 use crate::credentials::Credentials;
 use crate::error::{Error, Reason, Result};
 use crate::exchange::{Answer, Body, Call, Exchange, absolute};
-use crate::manifest::{Descriptor, media_type};
 use crate::settings::{Endpoint, Settings};
 use crate::tls;
+use coracle_image::manifest::{Descriptor, media_type};
 
 /// Largest manifest and configuration, bytes.
 const DOCUMENT_LIMIT: u64 = 8 << 20;

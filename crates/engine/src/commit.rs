@@ -47,11 +47,7 @@ impl Engine {
     ) -> Result<String> {
         let container = self.find(reference)?;
         let name = commit_name(&request)?;
-        let mut config = request.config.clone();
-        changes::apply(&mut config, &request.changes.join("\n"))?;
-        if let Some(check) = &config.healthcheck {
-            health::validate(check)?;
-        }
+        let config = changed(request.config.clone(), &request.changes)?;
         let guard = container.operation.lock().await;
         let freeze = request.pause && container.data().state.status == Status::Running;
         if freeze {
@@ -142,8 +138,20 @@ fn commit_name(request: &CommitRequest) -> Result<Option<Reference>> {
     Ok(Some(Reference::parse(&text)?))
 }
 
+/// A configuration after Dockerfile instructions.
+///
+/// # Errors
+/// Docker's texts.
+pub(crate) fn changed(mut config: ContainerConfig, lines: &[String]) -> Result<ContainerConfig> {
+    changes::apply(&mut config, &lines.join("\n"))?;
+    if let Some(check) = &config.healthcheck {
+        health::validate(check)?;
+    }
+    Ok(config)
+}
+
 /// A container's configuration as an image holds it.
-fn defaults(config: &ContainerConfig) -> ContainerDefaults {
+pub(crate) fn defaults(config: &ContainerConfig) -> ContainerDefaults {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let set = |list: &Option<Vec<String>>| -> BTreeMap<_, _> {
         let empty = || serde_json::json!({});

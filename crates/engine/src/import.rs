@@ -5,10 +5,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use coracle_distribution::Platform;
-use coracle_image::config::{ContainerDefaults, History, RootFs};
-use coracle_image::{Digest, ImageConfig, Reference};
+use bollard_stubs::models::ContainerConfig;
+use coracle_image::config::{History, RootFs};
+use coracle_image::{Digest, ImageConfig, Platform, Reference};
 
+use crate::commit;
 use crate::engine::{Engine, blocking};
 use crate::error::{Doing, Error, Result};
 use crate::time;
@@ -22,6 +23,8 @@ pub struct ImportRequest {
     pub platform: Option<Platform>,
     /// Comment in the history.
     pub comment: String,
+    /// Dockerfile instructions, a line each.
+    pub changes: Vec<String>,
 }
 
 impl Engine {
@@ -50,6 +53,7 @@ impl Engine {
                 platform.os
             )));
         }
+        let defaults = commit::changed(ContainerConfig::default(), &request.changes)?;
         let (store, reaper) = (Arc::clone(&self.images), Arc::clone(&self.reaper));
         let name = request.name.map(Reference::with_default_tag);
         let shown = name.as_ref().map(Reference::familiar);
@@ -66,7 +70,10 @@ impl Engine {
             }
             let archive = File::open(&path).doing(|| format!("open {}", path.display()))?;
             let diff_id = incoming.import_layer(archive, reaper.as_ref())?;
-            let config = configuration(&platform, diff_id, request.comment);
+            let config = ImageConfig {
+                config: commit::defaults(&defaults),
+                ..configuration(&platform, diff_id, request.comment)
+            };
             let config = serde_json::to_vec(&config)
                 .map_err(|error| Error::Internal(format!("write the configuration: {error}")))?;
             let id = Digest::of(&config);
@@ -91,7 +98,6 @@ fn configuration(platform: &Platform, diff_id: Digest, comment: String) -> Image
         variant: platform.variant.clone(),
         os: platform.os.clone(),
         created: created.clone(),
-        config: ContainerDefaults::default(),
         rootfs: RootFs {
             kind: "layers".into(),
             diff_ids: vec![diff_id],

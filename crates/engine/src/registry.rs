@@ -12,8 +12,9 @@ use std::collections::HashSet;
 use std::sync::{Arc, PoisonError};
 
 use coracle_distribution::{
-    Code, Credentials, Descriptor, Endpoint, Error as RegistryError, Registry, Settings,
+    Code, Credentials, Endpoint, Error as RegistryError, Registry, Settings,
 };
+use coracle_image::manifest::Descriptor;
 use coracle_image::{Digest, Incoming, Named, Origin, Reference, Store};
 
 use crate::engine::{Engine, blocking};

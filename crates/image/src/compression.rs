@@ -3,32 +3,42 @@
 use std::io::{self, Cursor, Read};
 
 use flate2::read::MultiGzDecoder;
+use lzma_rust2::XzReader;
 
 const GZIP: &[u8] = &[0x1f, 0x8b];
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
-/// Known, but not supported: Docker's own tools do not write them.
-const OTHERS: [(&[u8], &str); 2] = [
-    (b"BZh", "bzip2"),
-    (&[0xfd, b'7', b'z', b'X', b'Z', 0], "xz"),
-];
+/// Most memory for one, in KiB: enough for `xz -9`, which wants 65 MiB.
+const XZ_MEMORY: u32 = 128 << 10;
+const XZ: &[u8] = &[0xfd, b'7', b'z', b'X', b'Z', 0];
+/// Known, but not supported: nothing writes it any more.
+const BZIP2: &[u8] = b"BZh";
 
-/// Reads what `reader` holds, decompressed when it is gzip or zstd.
+/// Reads what `reader` holds, decompressed when it is gzip, zstd or xz.
 ///
 /// # Errors
-/// When it cannot be read, or is compressed by bzip2 or xz.
+/// When it cannot be read, or is compressed by bzip2.
 pub fn decoder<'a>(mut reader: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
-    let mut start = Vec::with_capacity(6);
-    reader.by_ref().take(6).read_to_end(&mut start)?;
-    if let Some((_, name)) = OTHERS.iter().find(|(magic, _)| start.starts_with(magic)) {
-        let message = format!("compressed with {name}, which is not supported: use gzip or zstd");
-        return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+    let mut start = Vec::with_capacity(XZ.len());
+    reader
+        .by_ref()
+        .take(XZ.len() as u64)
+        .read_to_end(&mut start)?;
+    let is = |magic| start.starts_with(magic);
+    let (gzip, zstd, xz) = (is(GZIP), is(ZSTD), is(XZ));
+    if is(BZIP2) {
+        return Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "compressed with bzip2, which is not supported: use gzip, zstd or xz",
+        ));
     }
-    let (gzip, zstd) = (start.starts_with(GZIP), start.starts_with(ZSTD));
     let whole = Cursor::new(start).chain(reader);
     Ok(if gzip {
         Box::new(MultiGzDecoder::new(whole))
     } else if zstd {
         Box::new(zstd::Decoder::new(whole)?)
+    } else if xz {
+        // Several streams one after the other are one file, as with gzip.
+        Box::new(XzReader::new_mem_limit(whole, true, XZ_MEMORY))
     } else {
         Box::new(whole)
     })
@@ -37,6 +47,8 @@ pub fn decoder<'a>(mut reader: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>>
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
+
+    use lzma_rust2::{XzOptions, XzWriter};
 
     use super::*;
 
@@ -47,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_gzip_and_zstd_are_read() {
+    fn plain_gzip_zstd_and_xz_are_read() {
         let text = b"some text".repeat(100);
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         gzip.write_all(&text).unwrap();
@@ -61,6 +73,13 @@ mod tests {
             decoded(&zstd::encode_all(&text[..], 1).unwrap()).unwrap(),
             text
         );
+        let mut xz = XzWriter::new(Vec::new(), XzOptions::with_preset(1)).unwrap();
+        xz.write_all(&text).unwrap();
+        let xz = xz.finish().unwrap();
+        let twice = [xz.clone(), xz.clone()].concat();
+        assert_eq!(decoded(&xz).unwrap(), text);
+        assert_eq!(decoded(&twice).unwrap(), text.repeat(2));
+        assert!(decoded(&xz[..xz.len() - 9]).is_err());
     }
 
     #[test]
@@ -68,7 +87,7 @@ mod tests {
         let error = decoded(b"BZh91AY").unwrap_err().to_string();
         assert_eq!(
             error,
-            "compressed with bzip2, which is not supported: use gzip or zstd"
+            "compressed with bzip2, which is not supported: use gzip, zstd or xz"
         );
     }
 }

@@ -41,6 +41,12 @@ pub enum Error {
     },
 }
 
+impl From<crate::manifest::Invalid> for Error {
+    fn from(error: crate::manifest::Invalid) -> Self {
+        Self::Archive(error.to_string())
+    }
+}
+
 impl Error {
     /// The HTTP status that the Docker API gives for it.
     pub fn status(&self) -> u16 {

@@ -9,6 +9,7 @@
 pub(crate) mod archive;
 mod layer;
 mod manifest;
+mod oci_layout;
 pub(crate) mod spool;
 mod tree;
 

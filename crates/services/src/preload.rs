@@ -1,6 +1,6 @@
 //! Image tars that wait on the disk are loaded into an engine, each once (inventory A7-002, B10-004, I1-034).
 //!
-//! The tars are streamed to the engine. Both engines read plain, gzip and zstd archives; xz is decompressed on the way.
+//! The tars are streamed to the engine. xz is decompressed on the way: dockerd would need a program for it.
 
 mod pieces;
 

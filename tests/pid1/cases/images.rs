@@ -55,6 +55,13 @@ by hand
 linux/amd64 []
 $ docker export box | docker import --platform linux/arm64 - > id; docker inspect -f '{{.Architecture}} {{.RepoTags}}' $(cat id)
 arm64 []
+$ docker export box | xz -1 | docker import -c 'CMD ["echo", "hi"]' -c 'ENV A=1 B=2' -c 'WORKDIR /data' - changed > /dev/null; docker run --rm changed
+hi
+$ docker run --rm changed sh -c 'echo $A $B $PWD'
+1 2 /data
+$ docker export box | docker import -c 'RUN true' - refused
+Error response from daemon: RUN is not a valid change command
+[1]
 $ head -c 10000 /bin/busybox | docker import - bad:1 2>&1 | grep -c 'layer: numeric field was not a number'
 1
 $ docker export box | docker import - Bad
@@ -66,6 +73,7 @@ Error response from daemon: System Docker does not fetch archives: curl -L http:
 $ docker images --format '{{.Repository}}:{{.Tag}}' | sort
 <none>:<none>
 busybox:latest
+changed:latest
 imported:1
 $ ls -A root/layers | wc -l
 2

@@ -1,8 +1,8 @@
 //! Registries: pull (and import, which has the same path), push, log in, and what a registry knows about an image.
 
-use coracle_distribution::{Credentials, Platform};
+use coracle_distribution::Credentials;
 use coracle_engine::{ImportRequest, PullRequest, PushRequest, Report};
-use coracle_image::{Digest, Reference};
+use coracle_image::{Digest, Platform, Reference};
 use futures_util::{StreamExt, stream};
 use hyper::HeaderMap;
 use serde_json::json;
@@ -43,11 +43,6 @@ async fn import(mut call: Call) -> Result<Answer> {
             "System Docker does not fetch archives: curl -L {source} | system-docker import -"
         )));
     }
-    if call.query.all("changes").any(|change| !change.is_empty()) {
-        return Err(Error::NotImplemented(
-            "System Docker does not apply changes to imported images".into(),
-        ));
-    }
     let tag = call.query.text("tag");
     let name = call.query.text("repo").map(|name| reference(name, tag));
     let comment = call.query.text("message").unwrap_or("Imported from -");
@@ -55,6 +50,7 @@ async fn import(mut call: Call) -> Result<Answer> {
         name: name.transpose()?,
         platform: platform(&call)?,
         comment: comment.to_owned(),
+        changes: call.query.all("changes").map(str::to_owned).collect(),
     };
     let (body, engine) = (call.take_body(), call.engine);
     let id = body::pipe_whole(body, async |archive, whole| {

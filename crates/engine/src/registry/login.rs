@@ -2,10 +2,9 @@
 
 use std::collections::HashSet;
 
-use coracle_distribution::{
-    Content, Credentials, Descriptor, Error as RegistryError, Platform, Registry,
-};
-use coracle_image::Reference;
+use coracle_distribution::{Credentials, Error as RegistryError, Registry};
+use coracle_image::manifest::{Content, Descriptor};
+use coracle_image::{Platform, Reference};
 
 use super::about;
 use super::pull::{deprecated, unusable};

@@ -9,11 +9,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coracle_distribution::{
-    Content, Credentials, Descriptor, Downloaded, Entry, Error as RegistryError, ImageManifest,
-    Platform, Registry,
-};
-use coracle_image::{Digest, ImageConfig, Incoming, Named, Received, Reference};
+use coracle_distribution::{Credentials, Downloaded, Error as RegistryError, Registry};
+use coracle_image::manifest::{Content, Descriptor, Entry, ImageManifest};
+use coracle_image::{Digest, ImageConfig, Incoming, Named, Platform, Received, Reference};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
@@ -164,7 +162,7 @@ impl Puller {
                 Content::Schema1 => return Err(deprecated(reference)),
                 Content::Index(entries) => entries,
             };
-            let Some(entry) = best(entries, &platform) else {
+            let Some(entry) = Entry::best(entries, &platform) else {
                 break;
             };
             let digest = entry.descriptor.digest.to_string();
@@ -406,20 +404,6 @@ async fn download_one(
     Ok(())
 }
 
-/// The entry that does best; the first of equals.
-fn best(entries: Vec<Entry>, platform: &Platform) -> Option<Entry> {
-    let rank = |entry: &Entry| match &entry.platform {
-        Some(offered) => platform.rank(offered),
-        // For anything, after those that say what they are for.
-        None => Some(u32::MAX),
-    };
-    entries
-        .into_iter()
-        .filter_map(|entry| Some((rank(&entry)?, entry)))
-        .min_by_key(|(rank, _)| *rank)
-        .map(|(_, entry)| entry)
-}
-
 /// A small blob; what fails in passing is tried again.
 async fn document(registry: &Registry, blob: &Descriptor) -> Result<Vec<u8>, RegistryError> {
     let mut pause = PAUSE;
@@ -444,50 +428,4 @@ pub(super) fn deprecated(reference: &Reference) -> RegistryError {
 
 pub(super) fn unusable(error: serde_json::Error) -> RegistryError {
     RegistryError::Invalid(format!("image configuration: {error}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn entry(number: u64, platform: Option<&str>) -> Entry {
-        Entry {
-            descriptor: Descriptor {
-                media_type: String::new(),
-                size: number,
-                digest: Digest::of(b""),
-            },
-            platform: platform.map(|text| Platform::parse(text).unwrap()),
-        }
-    }
-
-    #[test]
-    fn the_best_platform_is_chosen() {
-        let list = [
-            Some("linux/arm64"),
-            None,
-            Some("linux/arm/v6"),
-            Some("linux/arm/v7"),
-            Some("linux/amd64"),
-            Some("linux/amd64"),
-        ];
-        let entries = || {
-            (0..)
-                .zip(list)
-                .map(|(n, p)| entry(n, p))
-                .collect::<Vec<_>>()
-        };
-        for (wanted, expected) in [
-            ("linux/amd64", 4),
-            ("linux/arm", 3),
-            ("linux/arm/v6", 2),
-            ("linux/riscv64", 1),
-        ] {
-            let platform = Platform::parse(wanted).unwrap();
-            let found = best(entries(), &platform).unwrap();
-            assert_eq!(found.descriptor.size, expected, "{wanted}");
-        }
-        let platform = Platform::parse("linux/riscv64").unwrap();
-        assert_eq!(best(vec![entry(0, Some("linux/amd64"))], &platform), None);
-    }
 }

@@ -4,10 +4,8 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use coracle_distribution::{
-    Credentials, Descriptor, Error as RegistryError, ImageManifest, Reason, Registry, Uploaded,
-    media_type,
-};
+use coracle_distribution::{Credentials, Error as RegistryError, Reason, Registry, Uploaded};
+use coracle_image::manifest::{Descriptor, ImageManifest, media_type};
 use coracle_image::{Digest, Image, Incoming, Named, Origin, Reference, Store};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;

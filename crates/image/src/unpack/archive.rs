@@ -10,6 +10,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::Message;
 use super::manifest::{self, Item, MANIFEST_FILE};
+use super::oci_layout::{self, INDEX_FILE, LAYOUT_FILE};
 use super::spool::{Spool, temporary};
 use crate::config::ImageConfig;
 use crate::digest::Digest;
@@ -22,15 +23,17 @@ use crate::files::{Layout, mark_unfinished, write_atomically};
 pub fn load(reader: impl Read, root: &Path) -> Result<(), Error> {
     let layout = Layout::new(root);
     let spool = Spool::read(reader, temporary(&layout.layers(), "load"))?;
-    if !spool.has(MANIFEST_FILE) {
-        let reason = if spool.has("oci-layout") {
-            "an OCI layout without manifest.json: save it with docker save"
-        } else {
-            "no manifest.json: this is not an image archive made by docker save"
-        };
-        return Err(Error::Archive(format!("invalid archive: {reason}")));
-    }
-    for item in manifest::parse(&spool.document(MANIFEST_FILE)?)? {
+    let items = if spool.has(MANIFEST_FILE) {
+        manifest::parse(&spool.document(MANIFEST_FILE)?)?
+    } else if spool.has(LAYOUT_FILE) {
+        let index = spool.document(INDEX_FILE)?;
+        oci_layout::items(&index, |path| spool.document(path))?
+    } else {
+        return Err(Error::Archive(format!(
+            "invalid archive: neither {MANIFEST_FILE} nor {LAYOUT_FILE}: this is no image archive"
+        )));
+    };
+    for item in items {
         let (id, names) = load_image(&item, &spool, &layout)?;
         tell(&Message::Image { id, names })?;
     }

@@ -26,6 +26,15 @@ pub struct Item {
 }
 
 impl Item {
+    /// An image that another document explains.
+    pub fn new(config: String, name: Option<Reference>, layers: Vec<String>) -> Self {
+        Self {
+            config,
+            repo_tags: name.map(|name| vec![name.to_string()]),
+            layers: Some(layers),
+        }
+    }
+
     /// The names in full form.
     pub fn names(&self) -> Result<Vec<String>, Error> {
         let parse = |name: &String| {

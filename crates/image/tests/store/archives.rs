@@ -1,8 +1,9 @@
-//! Image archives as `docker save` makes them.
+//! Image archives as `docker save` and others make them.
 
 use std::io::Write as _;
 
 use coracle_image::Digest;
+use lzma_rust2::{XzOptions, XzWriter};
 use serde_json::{Value, json};
 use tar::{Builder, EntryType, Header};
 
@@ -79,12 +80,48 @@ pub fn layout(config: &[u8], blobs: &[&[u8]], names: Value) -> Vec<u8> {
     builder.into_inner().unwrap()
 }
 
+/// An OCI layout without `manifest.json`: an entry of the index per name.
+pub fn oci(config: &[u8], blobs: &[&[u8]], names: &[&str]) -> Vec<u8> {
+    let mut builder = Builder::new(Vec::new());
+    let mut add = |media_type: &str, content: &[u8]| {
+        let digest = Digest::of(content);
+        let path = format!("blobs/sha256/{}", digest.hex());
+        append(&mut builder, &path, content);
+        let media_type = format!("application/vnd.oci.image.{media_type}");
+        json!({"mediaType": media_type, "digest": digest, "size": content.len()})
+    };
+    let layers: Vec<_> = blobs
+        .iter()
+        .map(|blob| add("layer.v1.tar+gzip", blob))
+        .collect();
+    let config = add("config.v1+json", config);
+    let manifest = json!({"schemaVersion": 2, "config": config, "layers": layers});
+    let manifest = add("manifest.v1+json", manifest.to_string().as_bytes());
+    let entry = |name: &&str| {
+        let mut entry = manifest.clone();
+        entry["annotations"] = json!({"org.opencontainers.image.ref.name": name});
+        entry
+    };
+    let entries: Vec<_> = names.iter().map(entry).collect();
+    let index = json!({"schemaVersion": 2, "manifests": entries}).to_string();
+    append(&mut builder, "index.json", index.as_bytes());
+    let version = br#"{"imageLayoutVersion":"1.0.0"}"#;
+    append(&mut builder, "oci-layout", version);
+    builder.into_inner().unwrap()
+}
+
 pub fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut builder = Builder::new(Vec::new());
     for (path, content) in files {
         append(&mut builder, path, content);
     }
     builder.into_inner().unwrap()
+}
+
+pub fn xz(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = XzWriter::new(Vec::new(), XzOptions::with_preset(1)).unwrap();
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
 }
 
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {

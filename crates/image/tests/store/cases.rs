@@ -14,7 +14,7 @@ use coracle_sys::spawn::Direct;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::archives::{config, gzip, layer, layout, legacy, tar};
+use crate::archives::{config, gzip, layer, layout, legacy, oci, tar, xz};
 
 type Case = (&'static str, fn());
 
@@ -96,6 +96,12 @@ fn every_style() {
         layout(&config, &[&a, &b, &a], names.clone()),
         layout(&config, &[&gz, &zstd, &gz], names.clone()),
         zstd::encode_all(&layout(&config, &[&gz, &b, &a], names.clone())[..], 1).unwrap(),
+        oci(
+            &config,
+            &[&gz, &xz(&b), &gz],
+            &["busybox:1", "ghcr.io/x/y:z"],
+        ),
+        xz(&layout(&config, &[&xz(&a), &b, &a], names.clone())),
     ] {
         let place = place();
         let loaded = place.load(&archive).unwrap();
@@ -291,15 +297,15 @@ fn damaged() {
         (b"not a tar".to_vec(), "cannot read the archive: "),
         (
             vec![],
-            "invalid archive: no manifest.json: this is not an image archive made by docker save",
+            "invalid archive: neither manifest.json nor oci-layout: this is no image archive",
         ),
         (
             tar(&[("x", b"y")]),
-            "invalid archive: no manifest.json: this is not an image archive made by docker save",
+            "invalid archive: neither manifest.json nor oci-layout: this is no image archive",
         ),
         (
             tar(&[("oci-layout", b"{}")]),
-            "invalid archive: an OCI layout without manifest.json: save it with docker save",
+            "the archive has no file index.json",
         ),
         (
             tar(&[("manifest.json", b"[{")]),
@@ -335,7 +341,7 @@ fn damaged() {
         ),
         (
             b"BZh91AY&SY".to_vec(),
-            "cannot read the archive: compressed with bzip2, which is not supported: use gzip or zstd",
+            "cannot read the archive: compressed with bzip2, which is not supported: use gzip, zstd or xz",
         ),
     ] {
         let error = place.load(&archive).unwrap_err().to_string();

@@ -1,10 +1,23 @@
 //! Manifests and indexes (OCI image specification 1.1; Docker, "Image Manifest V 2, Schema 2").
 
-use coracle_image::Digest;
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::digest::Digest;
 use crate::platform::Platform;
+
+/// A document that is no manifest or index, or none that can be used; the text is complete, in Docker's words where it has some.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{0}")]
+pub struct Invalid(String);
+
+impl Invalid {
+    /// There is no way to use it.
+    pub(crate) fn unsupported() -> Self {
+        Self("unsupported manifest format".into())
+    }
+}
 
 /// Media types of documents and layers.
 pub mod media_type {
@@ -69,6 +82,25 @@ pub struct Entry {
     pub descriptor: Descriptor,
     /// What it is for; absent means anything.
     pub platform: Option<Platform>,
+    /// What else is said about it (OCI annotations.md).
+    #[serde(default)]
+    pub annotations: Option<BTreeMap<String, String>>,
+}
+
+impl Entry {
+    /// The entry that does best on a platform; the first of equals.
+    pub fn best(entries: Vec<Self>, platform: &Platform) -> Option<Self> {
+        let rank = |entry: &Self| match &entry.platform {
+            Some(offered) => platform.rank(offered),
+            // For anything, after those that say what they are for.
+            None => Some(u32::MAX),
+        };
+        entries
+            .into_iter()
+            .filter_map(|entry| Some((rank(&entry)?, entry)))
+            .min_by_key(|(rank, _)| *rank)
+            .map(|(_, entry)| entry)
+    }
 }
 
 /// The manifest of one image.
@@ -119,9 +151,9 @@ impl Content {
     /// refused (CVE-2021-41190).
     ///
     /// # Errors
-    /// [`Error::Invalid`] in Docker's words where it has some.
-    pub fn parse(content_type: &str, bytes: &[u8]) -> Result<Self> {
-        let invalid = |error: serde_json::Error| Error::Invalid(format!("manifest: {error}"));
+    /// When it is neither, or holds something that is no part of an image.
+    pub fn parse(content_type: &str, bytes: &[u8]) -> Result<Self, Invalid> {
+        let invalid = |error: serde_json::Error| Invalid(format!("manifest: {error}"));
         let shape: Shape = serde_json::from_slice(bytes).map_err(invalid)?;
         let stated = content_type.split(';').next().unwrap_or_default().trim();
         let media_type = if shape.media_type.is_empty() {
@@ -136,7 +168,7 @@ impl Content {
         }
         let image_like = shape.config.is_some() || shape.layers.is_some();
         match (shape.manifests.is_some(), image_like) {
-            (true, true) => Err(Error::Invalid(
+            (true, true) => Err(Invalid(
                 "manifest: it has both manifests and config or layers, so it is unclear what it is"
                     .into(),
             )),
@@ -149,7 +181,7 @@ impl Content {
                 manifest.check()?;
                 Ok(Self::Image(manifest))
             }
-            (false, false) => Err(Error::Invalid("unsupported manifest format".into())),
+            (false, false) => Err(Invalid::unsupported()),
         }
     }
 }
@@ -176,7 +208,7 @@ impl ImageManifest {
         out
     }
 
-    fn check(&self) -> Result<()> {
+    fn check(&self) -> Result<(), Invalid> {
         let config = self.config.media_type.as_str();
         if !media_type::CONFIGS.contains(&config) {
             let class = if config == "application/vnd.docker.plugin.v1+json" {
@@ -184,14 +216,14 @@ impl ImageManifest {
             } else {
                 "unknown"
             };
-            return Err(Error::Invalid(format!(
+            return Err(Invalid(format!(
                 "Encountered remote \"{config}\"({class}) when fetching"
             )));
         }
         let strange =
             |layer: &&Descriptor| !media_type::LAYERS.contains(&layer.media_type.as_str());
         match self.layers.iter().find(strange) {
-            Some(layer) => Err(Error::Invalid(format!(
+            Some(layer) => Err(Invalid(format!(
                 "unsupported media type {}",
                 layer.media_type
             ))),
@@ -323,5 +355,50 @@ mod tests {
    ]
 }"#;
         assert_eq!(String::from_utf8(manifest.render()).unwrap(), expected);
+    }
+
+    fn entry(number: u64, platform: Option<&str>) -> Entry {
+        Entry {
+            descriptor: Descriptor {
+                media_type: String::new(),
+                size: number,
+                digest: Digest::of(b""),
+            },
+            platform: platform.map(|text| Platform::parse(text).unwrap()),
+            annotations: None,
+        }
+    }
+
+    #[test]
+    fn the_best_platform_is_chosen() {
+        let list = [
+            Some("linux/arm64"),
+            None,
+            Some("linux/arm/v6"),
+            Some("linux/arm/v7"),
+            Some("linux/amd64"),
+            Some("linux/amd64"),
+        ];
+        let entries = || {
+            (0..)
+                .zip(list)
+                .map(|(n, p)| entry(n, p))
+                .collect::<Vec<_>>()
+        };
+        for (wanted, expected) in [
+            ("linux/amd64", 4),
+            ("linux/arm", 3),
+            ("linux/arm/v6", 2),
+            ("linux/riscv64", 1),
+        ] {
+            let platform = Platform::parse(wanted).unwrap();
+            let found = Entry::best(entries(), &platform).unwrap();
+            assert_eq!(found.descriptor.size, expected, "{wanted}");
+        }
+        let platform = Platform::parse("linux/riscv64").unwrap();
+        assert_eq!(
+            Entry::best(vec![entry(0, Some("linux/amd64"))], &platform),
+            None
+        );
     }
 }

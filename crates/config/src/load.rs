@@ -12,6 +12,8 @@ use crate::{Config, Layer, Metadata, Problem, combine, substitute, yaml};
 pub mod paths {
     /// Layer 1: what Coracle ships.
     pub const OS_CONFIG: &str = "/usr/share/ros/os-config.yml";
+    /// The same, parsed and checked when the image was made.
+    pub const OS_CONFIG_PARSED: &str = "/usr/share/ros/os-config.json";
     /// Layer 2: what the maker of the machine adds.
     pub const OEM_CONFIG: &str = "/usr/share/ros/oem/oem-config.yml";
     /// Layer 3: a directory, each file in it by name.
@@ -49,7 +51,11 @@ pub fn load(root: &Path) -> Loaded {
     };
     let metadata = reader.metadata();
     let mut layers = Vec::new();
-    let mut files = vec![paths::OS_CONFIG.to_owned(), paths::OEM_CONFIG.to_owned()];
+    let mut files = vec![paths::OEM_CONFIG.to_owned()];
+    match reader.os_config() {
+        Some(layer) => layers.push(layer),
+        None => files.insert(0, paths::OS_CONFIG.to_owned()),
+    }
     files.extend(reader.cloud_config_dir());
     files.push(paths::CLOUD_CONFIG.to_owned());
     for file in files {
@@ -120,6 +126,15 @@ impl Reader<'_> {
         }
     }
 
+    /// What Coracle ships, without the work of reading YAML, which every program of the boot would do again.
+    fn os_config(&self) -> Option<Layer> {
+        let bytes = fs::read(self.below_root(paths::OS_CONFIG_PARSED)).ok()?;
+        Some(Layer {
+            source: paths::OS_CONFIG.to_owned(),
+            tree: serde_json::from_slice(&bytes).ok()?,
+        })
+    }
+
     fn metadata(&mut self) -> Metadata {
         let Some(text) = self.read(paths::METADATA) else {
             return Metadata::default();
@@ -178,6 +193,22 @@ mod tests {
             fs::write(path, text).unwrap();
         }
         root
+    }
+
+    #[test]
+    fn what_is_shipped_is_read_parsed_if_it_can_be() {
+        let yaml = (paths::OS_CONFIG, "hostname: yaml");
+        for (parsed, expected) in [
+            (Some(r#"{"hostname":"parsed"}"#), "parsed"),
+            (Some(r#"{"hostname":"#), "yaml"),
+            (None, "yaml"),
+        ] {
+            let parsed = parsed.map(|text| (paths::OS_CONFIG_PARSED, text));
+            let files: Vec<_> = [yaml].into_iter().chain(parsed).collect();
+            let loaded = load(machine(&files).path());
+            let hostname = loaded.config.hostname.as_deref();
+            assert_eq!((hostname, loaded.problems), (Some(expected), vec![]));
+        }
     }
 
     // B.1.

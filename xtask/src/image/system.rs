@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
+use coracle_config::Layer;
 
 use super::kernel::Kernel;
 use super::tree::{Entry, Tree};
@@ -39,10 +40,14 @@ pub fn top(images: &Path, binary: &Arc<[u8]>, version: &str) -> anyhow::Result<T
     for role in ROLES {
         tree.insert(&format!("bin/{role}"), Entry::symlink("coracle"));
     }
-    let config = read(&images.join("os-config.yml"))?;
+    let config = read(&images.join("os-config.yml"))?.replace("@VERSION@", version);
+    tree.insert(
+        "share/ros/os-config.json",
+        Entry::file(parsed(&config)?, 0o644),
+    );
     tree.insert(
         "share/ros/os-config.yml",
-        Entry::file(config.replace("@VERSION@", version).into_bytes(), 0o644),
+        Entry::file(config.into_bytes(), 0o644),
     );
     tree.insert(
         "share/ros/os-release",
@@ -57,6 +62,14 @@ pub fn top(images: &Path, binary: &Arc<[u8]>, version: &str) -> anyhow::Result<T
     Ok(tree)
 }
 
+/// `os-config.yml` as the machine's programs want it.
+fn parsed(config: &str) -> anyhow::Result<Vec<u8>> {
+    let (layer, problems) = Layer::from_yaml("images/os-config.yml", config);
+    let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    ensure!(problems.is_empty(), "{}", problems.join("\n"));
+    Ok(serde_json::to_vec(&layer.tree)?)
+}
+
 fn read(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
@@ -68,4 +81,25 @@ pub fn os_release(version: &str) -> String {
         "NAME=\"Coracle\"\nVERSION=\"{version}\"\nID=coracle\nID_LIKE=\"rancheros debian\"\nVERSION_ID=\"{plain}\"\n\
          PRETTY_NAME=\"Coracle {version}\"\n"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_configuration_is_parsed_once_for_all() {
+        let config = "hostname: a\nrancher: {sysctl: {vm: {swappiness: 0}}}\n";
+        assert_eq!(
+            String::from_utf8(parsed(config).unwrap()).unwrap(),
+            r#"{"hostname":"a","rancher":{"sysctl":{"vm.swappiness":0}}}"#
+        );
+        let error = parsed("rancher:\n  ssh: {port: no}\n").unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("images/os-config.yml:2: rancher.ssh.port"),
+            "{error}"
+        );
+    }
 }

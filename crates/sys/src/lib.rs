@@ -11,3 +11,4 @@ pub mod fd;
 pub mod seccomp;
 pub mod signal;
 pub mod spawn;
+pub mod terminal;

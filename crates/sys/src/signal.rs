@@ -64,6 +64,23 @@ pub fn block_all() -> io::Result<()> {
     }
 }
 
+/// Lets every signal through to this thread again, those that were held back first.
+///
+/// # Errors
+/// That of `pthread_sigmask(3)`.
+pub fn unblock_all() -> io::Result<()> {
+    let mut none = MaybeUninit::uninit();
+    // SAFETY: the set is initialised before its use, and lives for the calls.
+    let result = unsafe {
+        libc::sigemptyset(none.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut())
+    };
+    match result {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
 /// Takes the next signal of those that [`block_all`] holds back, waiting for it; gives its number.
 ///
 /// # Errors

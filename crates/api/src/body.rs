@@ -3,18 +3,22 @@
 use std::convert::Infallible;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
+use coracle_engine::{Phase, Task, Work};
 use futures_util::{Stream, StreamExt};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
-use hyper::body::Frame;
+use hyper::body::{Body, Frame, SizeHint};
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
 
+use crate::connection::Busy;
 use crate::error::{Error, Result};
 
 /// What a client sends.
@@ -64,6 +68,80 @@ pub fn full(bytes: impl Into<Bytes>) -> ResponseBody {
 /// A body in pieces, each sent as it comes.
 pub fn stream(pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> ResponseBody {
     BodyExt::boxed_unsync(StreamBody::new(pieces.map(|piece| piece.map(Frame::data))))
+}
+
+/// The same body, as long as which something is being done.
+pub fn during(task: Task, body: ResponseBody) -> ResponseBody {
+    Watched {
+        body,
+        task: Some(task),
+        busy: None,
+        end: Box::pin(std::future::pending()),
+    }
+    .boxed_unsync()
+}
+
+/// The same body, as long as which a connection is busy.
+pub fn busy(busy: Busy, body: ResponseBody) -> ResponseBody {
+    Watched {
+        body,
+        task: None,
+        busy: Some(busy),
+        end: Box::pin(std::future::pending()),
+    }
+    .boxed_unsync()
+}
+
+/// The same body, which comes to a good end when the engine hands over to its successor.
+pub fn until_handover(work: &Work, body: ResponseBody) -> ResponseBody {
+    let mut phase = work.phase();
+    Watched {
+        body,
+        task: None,
+        busy: None,
+        end: Box::pin(async move {
+            // An error is the end of the engine.
+            let _ = phase.wait_for(|phase| *phase == Phase::Frozen).await;
+        }),
+    }
+    .boxed_unsync()
+}
+
+struct Watched {
+    body: ResponseBody,
+    task: Option<Task>,
+    busy: Option<Busy>,
+    end: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Body for Watched {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        match polled {
+            Poll::Ready(Some(Ok(_))) => {}
+            Poll::Ready(_) => {
+                self.busy = None;
+                self.task = None;
+            }
+            Poll::Pending if self.end.as_mut().poll(cx).is_ready() => return Poll::Ready(None),
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// A body of JSON documents, one a line, sent as they come.

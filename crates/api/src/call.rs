@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use coracle_engine::Engine;
+use coracle_engine::{Engine, Task};
 use http_body_util::BodyExt;
 use hyper::HeaderMap;
 use hyper::header::CONTENT_TYPE;
@@ -28,6 +28,8 @@ pub struct Call {
     pub headers: HeaderMap,
     /// The body.
     pub body: Unread,
+    /// What is being done for it: what goes on after the answer has to hold it.
+    pub task: Option<Task>,
 }
 
 impl Call {

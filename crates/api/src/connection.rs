@@ -1,13 +1,17 @@
 //! A client's connection.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::UnixStream;
+
+/// Most bytes of a request that a successor can be given to read again.
+const REPLAYED: usize = 64 * 1024;
 
 /// A connection of which something may have been read already.
 #[derive(Debug)]
@@ -15,12 +19,91 @@ pub struct Connection {
     /// What was read and comes first.
     prefix: Bytes,
     stream: UnixStream,
+    record: Arc<Record>,
+}
+
+/// What is known of a connection beside its reading and writing: whether it can be handed to a successor as if nothing had
+/// been read of it since the last answer.
+#[derive(Debug, Default)]
+pub struct Record(Mutex<Recorded>);
+
+#[derive(Debug, Default)]
+struct Recorded {
+    /// What was read of a request that nobody has begun to answer.
+    read: Vec<u8>,
+    /// There was too much of that.
+    overflow: bool,
+    /// A request is being answered.
+    busy: bool,
+    /// The client does not take what is written.
+    blocked: bool,
+}
+
+/// A request that is being answered: ends with the value.
+#[derive(Debug)]
+pub struct Busy(Arc<Record>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.recorded().busy = false;
+    }
+}
+
+impl Record {
+    /// Notes what was read.
+    pub fn read(&self, bytes: &[u8]) {
+        let mut recorded = self.recorded();
+        if recorded.busy {
+            return;
+        }
+        recorded.overflow |= recorded.read.len() + bytes.len() > REPLAYED;
+        if !recorded.overflow {
+            recorded.read.extend_from_slice(bytes);
+        }
+    }
+
+    /// Notes that the request that was read is being answered now.
+    pub fn begin(self: &Arc<Self>) -> Busy {
+        *self.recorded() = Recorded {
+            busy: true,
+            ..Recorded::default()
+        };
+        Busy(Arc::clone(self))
+    }
+
+    /// What a successor has to read first; `None` when the connection cannot be handed over.
+    pub fn replay(&self) -> Option<Vec<u8>> {
+        let mut recorded = self.recorded();
+        let fits = !recorded.busy && !recorded.overflow && !recorded.blocked;
+        fits.then(|| std::mem::take(&mut recorded.read))
+    }
+
+    fn recorded(&self) -> MutexGuard<'_, Recorded> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Connection {
     /// A connection whose first bytes were read.
     pub fn new(prefix: Bytes, stream: UnixStream) -> Self {
-        Self { prefix, stream }
+        Self {
+            prefix,
+            stream,
+            record: Arc::default(),
+        }
+    }
+
+    /// What is noted about it.
+    pub fn record(&self) -> Arc<Record> {
+        Arc::clone(&self.record)
+    }
+
+    /// A second descriptor of it.
+    ///
+    /// # Errors
+    /// When there is no room for one.
+    pub fn copy(&self) -> io::Result<OwnedFd> {
+        self.stream.as_fd().try_clone_to_owned()
     }
 
     /// The same with `prefix` put before what is still to be read.
@@ -67,11 +150,15 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = out.filled().len();
         if self.prefix.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, out);
+            let polled = Pin::new(&mut self.stream).poll_read(cx, out);
+            self.record.read(&out.filled()[before..]);
+            return polled;
         }
         let count = self.prefix.len().min(out.remaining());
         out.put_slice(&self.prefix.split_to(count));
+        self.record.read(&out.filled()[before..]);
         Poll::Ready(Ok(()))
     }
 }
@@ -82,7 +169,9 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, data)
+        let polled = Pin::new(&mut self.stream).poll_write(cx, data);
+        self.record.recorded().blocked = polled.is_pending();
+        polled
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -98,7 +187,9 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
+        self.record.recorded().blocked = polled.is_pending();
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -122,6 +213,24 @@ mod tests {
         let mut text = String::new();
         connection.read_to_string(&mut text).await.unwrap();
         assert_eq!(text, "hello world");
+    }
+
+    #[test]
+    fn what_nobody_has_begun_to_answer_can_be_read_again() {
+        let record = Arc::new(Record::default());
+        assert_eq!(record.replay(), Some(Vec::new()));
+        record.read(b"GET /");
+        record.read(b"_ping");
+        assert_eq!(record.replay(), Some(b"GET /_ping".to_vec()));
+        record.read(b"GET");
+        let busy = record.begin();
+        record.read(b"body");
+        assert_eq!(record.replay(), None);
+        drop(busy);
+        assert_eq!(record.replay(), Some(Vec::new()));
+        record.read(&[0; REPLAYED]);
+        record.read(b"x");
+        assert_eq!(record.replay(), None);
     }
 
     #[tokio::test]

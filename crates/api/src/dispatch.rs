@@ -12,6 +12,7 @@ use hyper::{Method, StatusCode, Uri};
 use crate::answer::{Answer, refusal};
 use crate::body::{self, RequestBody, Unread};
 use crate::call::Call;
+use crate::connection::Record;
 use crate::error::{Error, Result};
 use crate::query::Query;
 use crate::route;
@@ -48,16 +49,19 @@ pub struct Incoming {
     pub headers: HeaderMap,
     /// Body.
     pub body: RequestBody,
+    /// Of its connection, if that can be handed over.
+    pub record: Option<Arc<Record>>,
 }
 
 impl Incoming {
     /// A request of hyper's.
-    pub fn new(parts: Parts, body: RequestBody) -> Self {
+    pub fn new(parts: Parts, body: RequestBody, record: Arc<Record>) -> Self {
         Self {
             method: parts.method,
             uri: parts.uri,
             headers: parts.headers,
             body,
+            record: Some(record),
         }
     }
 }
@@ -66,12 +70,15 @@ impl Incoming {
 pub async fn answer(engine: Arc<Engine>, request: Incoming) -> Answer {
     let line = format!("{} {}", request.method, request.uri);
     let body = Unread::new(request.body);
+    let mut busy = None;
+    let begin = || busy = request.record.map(|record| record.begin());
     let outcome = AssertUnwindSafe(call(
         engine,
         request.method,
         request.uri,
         request.headers,
         body.clone(),
+        begin,
     ))
     .catch_unwind()
     .await;
@@ -95,6 +102,12 @@ pub async fn answer(engine: Arc<Engine>, request: Incoming) -> Answer {
             Answer::Response(refusal(&error))
         }
     };
+    let answer = match (answer, busy) {
+        (Answer::Response(response), Some(busy)) => {
+            Answer::Response(response.map(|body| body::busy(busy, body)))
+        }
+        (answer, _) => answer,
+    };
     with_headers(answer)
 }
 
@@ -104,20 +117,60 @@ async fn call(
     uri: Uri,
     headers: HeaderMap,
     body: Unread,
+    begin: impl FnOnce(),
 ) -> Result<Answer> {
     let (version, path) = version::split(uri.path());
     let version = version.map_or(Ok(ApiVersion::NEWEST), ApiVersion::negotiate)?;
     let (route, params) = route::find(ROUTES, &method, path).ok_or_else(Error::no_page)?;
     let query = Query::parse(uri.query().unwrap_or_default());
-    (route.handler)(Call {
+    let work = engine.work().clone();
+    let waits = waits(route.name, &query);
+    let task = match waits {
+        Waits::No => Some(work.begin(format!("{method} {}", uri.path())).await),
+        Waits::WithoutEnd | Waits::ForHandover => None,
+    };
+    // From here on the request is ours; before, a successor may still read it.
+    begin();
+    let answer = (route.handler)(Call {
         engine,
         version,
         params,
         query,
         headers,
         body,
+        task: task.clone(),
     })
-    .await
+    .await?;
+    Ok(match (answer, waits, task) {
+        (Answer::Response(response), _, Some(task)) => {
+            Answer::Response(response.map(|body| body::during(task, body)))
+        }
+        (Answer::Response(response), Waits::WithoutEnd, _) => {
+            Answer::Response(response.map(|body| body::until_handover(&work, body)))
+        }
+        (answer, _, _) => answer,
+    })
+}
+
+/// What a request waits for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Waits {
+    /// Nothing but its own work: a hand-over of the engine waits for it.
+    No,
+    /// For what containers do: its answer ends with a hand-over.
+    WithoutEnd,
+    /// For the hand-over itself.
+    ForHandover,
+}
+
+fn waits(route: &str, query: &Query) -> Waits {
+    match route {
+        "coracle::reload" => Waits::ForHandover,
+        "events::events" | "lifecycle::wait" | "attach::attach" => Waits::WithoutEnd,
+        "logs::logs" if query.flag("follow") => Waits::WithoutEnd,
+        "processes::stats" if query.flag_or("stream", true) => Waits::WithoutEnd,
+        _ => Waits::No,
+    }
 }
 
 fn with_headers(mut answer: Answer) -> Answer {
@@ -130,6 +183,27 @@ fn with_headers(mut answer: Answer) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_some_requests_wait_without_end() {
+        for (route, query, expected) in [
+            ("events::events", "", Waits::WithoutEnd),
+            ("lifecycle::wait", "", Waits::WithoutEnd),
+            ("logs::logs", "stdout=1", Waits::No),
+            ("logs::logs", "follow=1", Waits::WithoutEnd),
+            ("processes::stats", "", Waits::WithoutEnd),
+            ("processes::stats", "stream=0", Waits::No),
+            ("coracle::reload", "", Waits::ForHandover),
+            ("exec::start", "", Waits::No),
+        ] {
+            assert!(ROUTES.iter().any(|known| known.name == route), "{route}");
+            assert_eq!(
+                waits(route, &Query::parse(query)),
+                expected,
+                "{route} {query}"
+            );
+        }
+    }
 
     #[test]
     fn the_announced_version_is_the_newest() {

@@ -4,6 +4,7 @@ pub mod archive;
 pub mod attach;
 pub mod commit;
 pub mod containers;
+pub mod coracle;
 pub mod disk_usage;
 pub mod events;
 pub mod exec;

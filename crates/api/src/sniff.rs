@@ -17,7 +17,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 
 use crate::body::ResponseBody;
-use crate::connection::Connection;
+use crate::connection::{Connection, Record};
 use crate::route;
 use crate::version;
 
@@ -52,12 +52,13 @@ pub struct RawRequest {
     pub connection: Connection,
 }
 
-/// Reads the first head of a connection.
+/// Reads the first head of a connection, of which `read` was read by a predecessor; `record` has what was read so far.
 ///
 /// # Errors
 /// When the connection breaks.
-pub async fn open(mut stream: UnixStream) -> io::Result<Opening> {
-    let mut read = BytesMut::new();
+pub async fn open(mut stream: UnixStream, read: Vec<u8>, record: &Record) -> io::Result<Opening> {
+    record.read(&read);
+    let mut read = BytesMut::from(read.as_slice());
     let head = loop {
         match parse(&read) {
             Head::Partial if read.len() < HEAD_LIMIT => {}
@@ -66,9 +67,11 @@ pub async fn open(mut stream: UnixStream) -> io::Result<Opening> {
                 return Ok(Opening::Http(Connection::new(read.freeze(), stream)));
             }
         }
+        let before = read.len();
         if stream.read_buf(&mut read).await? == 0 {
             return Ok(Opening::Http(Connection::new(read.freeze(), stream)));
         }
+        record.read(&read[before..]);
     };
     while read.len() < head.length + head.body {
         if stream.read_buf(&mut read).await? == 0 {
@@ -207,7 +210,7 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         });
-        open(server).await.unwrap()
+        open(server, Vec::new(), &Record::default()).await.unwrap()
     }
 
     #[tokio::test]

@@ -4,8 +4,8 @@ use hyper::Method;
 
 use crate::route::Route;
 use crate::routes::{
-    archive, attach, commit, containers, disk_usage, events, exec, images, lifecycle, logs,
-    networks, processes, refused, registry, system, volumes,
+    archive, attach, commit, containers, coracle, disk_usage, events, exec, images, lifecycle,
+    logs, networks, processes, refused, registry, system, volumes,
 };
 
 macro_rules! routes {
@@ -93,6 +93,9 @@ pub static ROUTES: &[Route] = routes! {
     POST "/networks/{name}/disconnect" => networks::disconnect,
     GET "/networks/{name}" => networks::inspect,
     DELETE "/networks/{name}" => networks::remove,
+
+    GET "/coracle/engine" => coracle::engine,
+    POST "/coracle/reload" => coracle::reload,
 
     POST "/build/prune" => refused::build_prune,
     ANY "/build" => refused::build,

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 struct Host {
     dir: TempDir,
     stop: oneshot::Sender<()>,
-    server: JoinHandle<()>,
+    server: JoinHandle<Vec<coracle_engine::handover::Idle>>,
 }
 
 impl Host {
@@ -40,7 +40,7 @@ impl Host {
         let listener = UnixListener::bind(dir.path().join("docker.sock")).unwrap();
         let (stop, stopped) = oneshot::channel();
         let stopped = async move { drop(stopped.await) };
-        let server = tokio::spawn(coracle_api::serve(listener, engine, stopped));
+        let server = tokio::spawn(coracle_api::serve(listener, engine, Vec::new(), stopped));
         Some(Self { dir, stop, server })
     }
 

@@ -154,6 +154,37 @@ pub struct HostPorts {
 }
 
 impl HostPorts {
+    /// Takes over what a predecessor held; `last` is the port that it had given last without being asked for one.
+    pub fn inherited(
+        held: impl IntoIterator<Item = (Protocol, SocketAddr, OwnedFd)>,
+        last: u16,
+    ) -> Self {
+        let held = held.into_iter();
+        Self {
+            held: held
+                .map(|(protocol, address, socket)| ((protocol, address), socket))
+                .collect(),
+            last,
+        }
+    }
+
+    /// Every port that is held, with a copy of its socket.
+    ///
+    /// # Errors
+    /// When there is no room for a descriptor.
+    pub fn copies(&self) -> std::io::Result<Vec<(Protocol, SocketAddr, OwnedFd)>> {
+        let copies = self
+            .held
+            .iter()
+            .map(|((protocol, address), socket)| Ok((*protocol, *address, socket.try_clone()?)));
+        copies.collect()
+    }
+
+    /// The port that was given last without being asked for.
+    pub fn last(&self) -> u16 {
+        self.last
+    }
+
     /// Takes what `requests` ask for on behalf of a container that has addresses of these families; all or nothing.
     ///
     /// # Errors

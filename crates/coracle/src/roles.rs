@@ -51,6 +51,10 @@ pub const ROLES: &[Role] = &[
         run: engine::run,
     },
     Role {
+        name: "handover",
+        run: engine::handover,
+    },
+    Role {
         name: "runtime",
         run: container::runtime,
     },

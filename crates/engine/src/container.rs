@@ -12,6 +12,7 @@ use crate::disk::{self, Durability};
 use crate::error::Result;
 use crate::log_options::LogFile;
 use crate::logs::Log;
+use crate::pump::Brake;
 use crate::record::{Record, State, Status};
 use crate::restart::Backoff;
 use crate::streams::Streams;
@@ -47,8 +48,12 @@ pub struct Data {
     pub(crate) backoff: Backoff,
     /// Wakes the task that waits before a restart, to call it off.
     pub(crate) restart_cancel: Option<tokio::sync::oneshot::Sender<()>>,
+    /// When that restart is to happen.
+    pub(crate) restart_due: Option<Instant>,
     /// While it exists, a task probes the container's health.
     pub(crate) probing: Option<tokio::sync::oneshot::Sender<()>>,
+    /// When the next probe is to be.
+    pub(crate) probe_due: Option<Instant>,
     /// Number of the watch on its memory events.
     pub(crate) oom_watch: Option<i32>,
     /// How often the kernel has killed something in this run for lack of memory, as far as that was told.
@@ -69,6 +74,10 @@ pub(crate) struct Running {
     /// The terminal, for its size.
     pub terminal: Option<OwnedFd>,
     pub since: Instant,
+    /// Takes its streams back from those who serve them.
+    pub brake: Option<Brake>,
+    /// Whose root it uses.
+    pub root_of: String,
 }
 
 /// What clients wait for.
@@ -105,7 +114,9 @@ impl Container {
                 log: None,
                 backoff: Backoff::default(),
                 restart_cancel: None,
+                restart_due: None,
                 probing: None,
+                probe_due: None,
                 oom_watch: None,
                 oom_kills: 0,
                 removing: false,

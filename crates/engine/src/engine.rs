@@ -11,12 +11,14 @@ use coracle_image::Store;
 use coracle_runtime::Runtime;
 use jiff::Timestamp;
 use oci_spec::runtime::Capabilities;
+use tokio::sync::watch;
 
 use crate::cgroup::Cgroups;
 use crate::container::Container;
 use crate::error::{Doing, Error, Result};
 use crate::events::{Events, Kind};
 use crate::exec::Exec;
+use crate::handover::{Arrival, Former};
 use crate::listen::Listeners;
 use crate::logs::Rotation;
 use crate::networks::{DefaultBridge, Networks};
@@ -25,6 +27,7 @@ use crate::reaper::Reaper;
 use crate::rootfs::Roots;
 use crate::table::Table;
 use crate::volumes::Volumes;
+use crate::work::Work;
 use crate::{disk, id, time};
 
 /// Where the engine works and what it gives by default.
@@ -89,6 +92,12 @@ pub struct Engine {
     pub(crate) execs: Mutex<HashMap<String, Arc<Exec>>>,
     starts: AtomicU64,
     pub(crate) shutting_down: AtomicBool,
+    /// How many times this process has handed over.
+    pub(crate) generation: u64,
+    /// Held while a hand-over is prepared.
+    pub(crate) reloading: tokio::sync::Mutex<()>,
+    /// What is to be executed, once a hand-over is ready.
+    pub(crate) wanted: watch::Sender<Option<PathBuf>>,
 }
 
 impl Engine {
@@ -98,6 +107,24 @@ impl Engine {
     /// # Errors
     /// When a directory, the image store or the control group hierarchy cannot be used.
     pub fn new(options: Options, reaper: Arc<Reaper>) -> Result<Arc<Self>> {
+        Self::open(options, reaper, &mut Former::default())
+    }
+
+    /// As [`Engine::new`], but every container of the engine that this process was before goes on.
+    ///
+    /// # Errors
+    /// Those of [`Engine::new`].
+    pub fn resume(options: Options, arrival: Arrival) -> Result<Arc<Self>> {
+        let (reaper, wait) = Reaper::start_later().doing(|| "become the reaper of children")?;
+        let expecting = reaper.expect();
+        let mut former = arrival.into_former(&options);
+        let engine = Self::open(options, reaper, &mut former)?;
+        engine.take_over(former, &expecting);
+        drop(wait);
+        Ok(engine)
+    }
+
+    fn open(options: Options, reaper: Arc<Reaper>, former: &mut Former) -> Result<Arc<Self>> {
         let containers = options.root.join("containers");
         for dir in [
             &containers,
@@ -106,7 +133,8 @@ impl Engine {
         ] {
             fs::create_dir_all(dir).doing(|| format!("make {}", dir.display()))?;
         }
-        let started = Timestamp::now();
+        let before = &former.handover;
+        let started = time::parse(&before.started).unwrap_or_else(Timestamp::now);
         let images = Store::open(options.bundled.clone(), options.root.clone())?;
         let engine = Arc::new(Self {
             id: engine_id(&options)?,
@@ -117,24 +145,28 @@ impl Engine {
             registries: RwLock::new(Arc::new(options.registries.clone())),
             runtime: Runtime::new(options.exec_root.join("runtime")),
             cgroups: Cgroups::new(&options.cgroup_parent)?,
-            roots: Roots::new(options.exec_root.join("rootfs"))?,
-            volumes: Volumes::open(options.root.join("volumes"))?,
+            roots: Roots::new(options.exec_root.join("rootfs"), &before.roots)?,
+            volumes: Volumes::open(options.root.join("volumes"), before.volumes.clone())?,
             networks: Arc::new(Networks::open(
                 options.root.join("networks"),
                 options.exec_root.join("networks"),
                 &time::format(started),
                 options.bridge.as_ref(),
+                former.is_whole,
             )?),
-            listeners: Listeners::default(),
+            listeners: Listeners::new(std::mem::take(&mut former.listeners)),
             oom_watch: OomWatch::new().doing(|| "watch for memory events")?,
             capabilities: coracle_runtime::capabilities::own_bounding_set()?,
             containers: RwLock::default(),
             execs: Mutex::default(),
-            starts: AtomicU64::new(0),
+            starts: AtomicU64::new(before.starts),
             shutting_down: AtomicBool::new(false),
+            generation: before.generation,
+            reloading: tokio::sync::Mutex::default(),
+            wanted: watch::channel(None).0,
             options,
         });
-        engine.load_containers(&containers)?;
+        engine.load_containers(&containers, former)?;
         engine.clear_layers();
         engine.serve_oom_watch();
         Ok(engine)
@@ -160,6 +192,11 @@ impl Engine {
         &self.events
     }
 
+    /// What is being done, for those who must not be interrupted in it.
+    pub fn work(&self) -> &Work {
+        self.reaper.work()
+    }
+
     /// The owner of all children, for helpers of others in this process.
     pub fn reaper(&self) -> &Arc<Reaper> {
         &self.reaper
@@ -182,6 +219,15 @@ impl Engine {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .all()
+    }
+
+    /// How many times this process has handed over to a new version of itself.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub(crate) fn starts_so_far(&self) -> u64 {
+        self.starts.load(Ordering::Relaxed)
     }
 
     pub(crate) fn next_start(&self) -> u64 {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 /// How many events `since` can reach back to (Docker keeps 256).
@@ -12,7 +13,8 @@ const REMEMBERED: usize = 256;
 const QUEUE: usize = 256;
 
 /// What kind of object an event is about.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// A container.
     Container,
@@ -40,7 +42,7 @@ impl Kind {
 }
 
 /// One event.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Event {
     /// What it is about.
     pub kind: Kind,
@@ -51,6 +53,7 @@ pub struct Event {
     /// Name, image, labels, exit code and so on.
     pub attributes: BTreeMap<String, String>,
     /// When.
+    #[serde(with = "crate::time::text")]
     pub time: Timestamp,
 }
 
@@ -110,6 +113,18 @@ impl Events {
                 .collect(),
             live,
         )
+    }
+
+    /// What is remembered.
+    pub fn past(&self) -> Vec<Event> {
+        let past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
+        past.iter().cloned().collect()
+    }
+
+    /// Remembers what a predecessor did.
+    pub fn remember(&self, events: Vec<Event>) {
+        let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
+        past.extend(events);
     }
 
     /// How many clients listen.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use coracle_runtime::Exec as Launch;
 use rustix::process::{PidfdFlags, pidfd_open};
+use serde::{Deserialize, Serialize};
 
 use crate::container::Container;
 use crate::disk::{self, Durability};
@@ -13,6 +14,7 @@ use crate::engine::{Engine, blocking};
 use crate::error::{Doing, Error, Result};
 use crate::namespaces::{Mode, Modes};
 use crate::prepare;
+use crate::pump::Brake;
 use crate::reaper::Child;
 use crate::record::Status;
 use crate::spec::{self, ExecInput};
@@ -25,7 +27,8 @@ use crate::{console, id, security, signals, supervise, task};
 const REMEMBERED: Duration = Duration::from_secs(300);
 
 /// What a client asks for.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
 pub struct ExecRequest {
     /// Program and arguments.
     pub command: Vec<String>,
@@ -61,8 +64,8 @@ pub struct Exec {
     /// Its streams.
     pub streams: Arc<Streams>,
     /// It can be inspected for a while after its end.
-    remembered: bool,
-    state: Mutex<ExecState>,
+    pub(crate) remembered: bool,
+    pub(crate) state: Mutex<ExecState>,
 }
 
 /// What changes about an exec.
@@ -76,9 +79,11 @@ pub struct ExecState {
     pub exit_code: Option<i64>,
     /// Its process's id.
     pub pid: i32,
-    process: Option<OwnedFd>,
-    terminal: Option<OwnedFd>,
-    size: Option<(u16, u16)>,
+    pub(crate) process: Option<OwnedFd>,
+    pub(crate) terminal: Option<OwnedFd>,
+    pub(crate) size: Option<(u16, u16)>,
+    /// Takes its streams back from those who serve them.
+    pub(crate) brake: Option<Brake>,
 }
 
 impl Exec {
@@ -206,13 +211,11 @@ impl Engine {
     /// # Errors
     /// [`Error::Start`] when its program cannot be executed; the streams are closed then.
     pub async fn exec_start(self: &Arc<Self>, exec: &Arc<Exec>) -> Result<()> {
+        let what = format!("start of an exec in container {}", exec.container.name());
+        let _task = self.work().begin(what).await;
         match self.launch_exec(exec).await {
             Ok((child, pumps)) => {
-                let (engine, target) = (Arc::clone(self), Arc::clone(exec));
-                let name = format!("supervision of exec {}", exec.id);
-                task::spawn(name, async move {
-                    engine.supervise_exec(target, child, pumps).await
-                });
+                self.spawn_exec_supervision(exec, child, pumps);
                 Ok(())
             }
             Err(error) => {
@@ -226,6 +229,19 @@ impl Engine {
                 Err(error)
             }
         }
+    }
+
+    pub(crate) fn spawn_exec_supervision(
+        self: &Arc<Self>,
+        exec: &Arc<Exec>,
+        child: Child,
+        pumps: Pumps,
+    ) {
+        let (engine, target) = (Arc::clone(self), Arc::clone(exec));
+        let name = format!("supervision of exec {}", exec.id);
+        task::spawn(name, async move {
+            engine.supervise_exec(target, child, pumps).await
+        });
     }
 
     async fn launch_exec(self: &Arc<Self>, exec: &Arc<Exec>) -> Result<(Child, Pumps)> {
@@ -279,6 +295,7 @@ impl Engine {
         state.pid = pid.as_raw_nonzero().get();
         state.process = process;
         state.terminal = pumps.terminal.take();
+        state.brake = pumps.brake.take();
         if let (Some(terminal), Some((rows, columns))) = (&state.terminal, state.size)
             && let Err(error) = console::resize(terminal, rows, columns)
         {
@@ -324,7 +341,12 @@ impl Engine {
         disk::write_json(path, &process, Durability::Ordered)
     }
 
-    async fn supervise_exec(self: Arc<Self>, exec: Arc<Exec>, child: Child, mut pumps: Pumps) {
+    pub(crate) async fn supervise_exec(
+        self: Arc<Self>,
+        exec: Arc<Exec>,
+        child: Child,
+        mut pumps: Pumps,
+    ) {
         let Ok(exit) = child.exit.await else {
             tracing::error!("lost track of exec {}: the reaper has ended", exec.id);
             return;
@@ -339,6 +361,7 @@ impl Engine {
             state.exit_code = Some(exit.code());
             state.terminal = None;
             state.process = None;
+            state.brake = None;
         }
         exec.container.data().execs.retain(|id| *id != exec.id);
         let attributes = [
@@ -347,9 +370,14 @@ impl Engine {
         ];
         self.container_event(&exec.container, "exec_die", &attributes);
         exec.streams.close();
-        if !exec.remembered {
-            return;
+        drop(exit);
+        if exec.remembered {
+            self.forget_exec_later(exec).await;
         }
+    }
+
+    /// Forgets an exec that has ended, after a while.
+    pub(crate) async fn forget_exec_later(self: Arc<Self>, exec: Arc<Exec>) {
         tokio::time::sleep(REMEMBERED).await;
         self.execs
             .lock()

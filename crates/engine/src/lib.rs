@@ -4,7 +4,7 @@
 //! gives. The files here hold one subject each: what is kept (`record`, `disk`, `table`, `volumes`), how a container
 //! comes to run (`create`, `prepare`, `spec`, `start`), what serves it while it does (`stdio`, `pump`, `streams`,
 //! `logs`, `exec`, `health`, `oom`), how it ends (`supervise`, `stop`, `remove`, `restart`, `restore`), and what becomes of
-//! it (`commit`).
+//! it (`commit`). `handover` is how a new version takes over.
 
 mod archive;
 mod attach;
@@ -20,6 +20,7 @@ mod engine;
 mod error;
 mod events;
 mod exec;
+pub mod handover;
 mod health;
 mod id;
 mod image_defaults;
@@ -67,6 +68,7 @@ mod user;
 mod volume_ops;
 mod volumes;
 mod wait;
+mod work;
 
 pub use archive::{ExtractOptions, PathStat};
 pub use attach::{AttachRequest, Attachment, LogStream};
@@ -92,3 +94,4 @@ pub use streams::{Input, Output, Stream};
 pub use top::Processes;
 pub use volumes::{Volume, VolumeRequest};
 pub use wait::{Ended, WaitCondition, Waiter};
+pub use work::{Phase, Task, Work};

@@ -103,6 +103,27 @@ impl Listeners {
     }
 }
 
+impl Listeners {
+    /// Takes over sockets that a predecessor has opened.
+    pub fn new(open: HashMap<String, OwnedFd>) -> Self {
+        Self {
+            open: Mutex::new(open),
+        }
+    }
+
+    /// Copies of all.
+    ///
+    /// # Errors
+    /// When there is no room for a descriptor.
+    pub fn copies(&self) -> std::io::Result<Vec<(String, OwnedFd)>> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let copies = open
+            .iter()
+            .map(|(path, fd)| Ok((path.clone(), fd.try_clone()?)));
+        copies.collect()
+    }
+}
+
 fn bind(socket: &Socket) -> Result<OwnedFd> {
     let path = Path::new(&socket.path);
     let doing = || format!("listen on {}", socket.path);

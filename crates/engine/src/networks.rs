@@ -7,6 +7,7 @@ mod connect;
 mod connection;
 mod endpoints;
 mod files;
+mod handover;
 mod join;
 mod kernel;
 mod name_server;
@@ -26,6 +27,7 @@ use coracle_container_network::{
 
 pub use connection::Connection;
 pub use endpoints::normalize;
+pub(crate) use handover::NetworksState;
 pub use options::{check, warning};
 /// What networks, endpoints and ports are made of.
 pub mod model {
@@ -110,7 +112,8 @@ struct State {
 
 impl Networks {
     /// Reads the networks under `dir`, and removes what an engine that did not end well has left in the kernel. `marker` exists from the
-    /// first bridge on until the machine is switched off. Without `bridge` there is no default network with a bridge.
+    /// first bridge on until the machine is switched off. Without `bridge` there is no default network with a bridge. With `goes_on`
+    /// everything in the kernel is left alone, as [`Networks::take_over`] follows.
     ///
     /// # Errors
     /// When the directory cannot be made or listed.
@@ -119,6 +122,7 @@ impl Networks {
         marker: PathBuf,
         created: &str,
         bridge: Option<&DefaultBridge>,
+        goes_on: bool,
     ) -> Result<Self> {
         fs::create_dir_all(&dir).doing(|| format!("make {}", dir.display()))?;
         let mut state = State::default();
@@ -137,6 +141,9 @@ impl Networks {
                 Ok(network) => drop(state.networks.insert(network.id.clone(), network)),
                 Err(error) => tracing::error!("network left out: {error}"),
             }
+        }
+        if goes_on {
+            return Ok(Self::in_use(dir, state, marker));
         }
         let kernel = kernel::Kernel::new(marker, &state.networks);
         Ok(Self {
@@ -428,6 +435,7 @@ mod tests {
             dir.join("marker"),
             "2026-01-01T00:00:00Z",
             Some(&bridge),
+            false,
         )
         .unwrap()
     }

@@ -95,6 +95,7 @@ impl Engine {
                 let Some(engine) = engine.upgrade() else {
                     return;
                 };
+                let _task = engine.work().begin("memory events").await;
                 let changed = engine.oom_watch.changed();
                 // Everything was read: this one finds nothing, and so ends the readiness.
                 let _ = ready.try_read(&mut [0]);
@@ -120,6 +121,14 @@ impl Engine {
         let mut data = container.data();
         data.oom_watch = number;
         data.oom_kills = 0;
+    }
+
+    /// Goes on watching a container of which a predecessor has seen so many kills.
+    pub(crate) fn resume_oom_watch(&self, container: &Arc<Container>, kills: u64) {
+        self.begin_oom_watch(container);
+        container.data().oom_kills = kills;
+        // What happened in between.
+        self.look_for_oom(container);
     }
 
     /// Ends the watch of a container that has ended.

@@ -17,13 +17,17 @@ use rustix::process::{Pid, WaitOptions, WaitStatus, set_child_subreaper, wait};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
+use crate::work::{Task, Work};
+
 /// How and when a process ended.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Exit {
     /// What `waitpid(2)` said.
     pub status: WaitStatus,
     /// When the reaper saw it.
     pub at: Timestamp,
+    /// The kernel has forgotten the process: until its end is dealt with, that is work in progress.
+    _task: Task,
 }
 
 impl Exit {
@@ -50,6 +54,7 @@ pub struct Child {
 #[derive(Debug, Default)]
 pub struct Reaper {
     table: Mutex<Table>,
+    work: Work,
 }
 
 #[derive(Debug, Default)]
@@ -67,11 +72,23 @@ impl Reaper {
     /// # Errors
     /// When the process cannot become a subreaper, or the signal cannot be caught.
     pub fn start() -> io::Result<Arc<Self>> {
+        Self::start_later().map(|(reaper, _)| reaper)
+    }
+
+    /// As [`Reaper::start`], where there may be children already: nothing is collected until the second value is dropped, so
+    /// that they can be looked at and adopted.
+    ///
+    /// # Errors
+    /// Those of [`Reaper::start`].
+    pub fn start_later() -> io::Result<(Arc<Self>, oneshot::Sender<()>)> {
         set_child_subreaper(Some(rustix::process::getpid()))?;
         let mut child_ended = signal(SignalKind::child())?;
         let reaper = Arc::new(Self::default());
+        let (go, gone) = oneshot::channel::<()>();
         let collector = Arc::clone(&reaper);
         tokio::spawn(async move {
+            // That it is dropped is the sign.
+            let _ = gone.await;
             loop {
                 collector.collect();
                 if child_ended.recv().await.is_none() {
@@ -79,7 +96,12 @@ impl Reaper {
                 }
             }
         });
-        Ok(reaper)
+        Ok((reaper, go))
+    }
+
+    /// The work of the engine whose children these are.
+    pub fn work(&self) -> &Work {
+        &self.work
     }
 
     /// Starts a process.
@@ -103,10 +125,14 @@ impl Reaper {
 
     fn collect(&self) {
         let mut table = self.table();
-        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+        // When the engine hands over, what ends waits in the kernel for its successor.
+        while let Some(task) = self.work.try_begin("the end of a process")
+            && let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG)
+        {
             let exit = Exit {
                 status,
                 at: Timestamp::now(),
+                _task: task,
             };
             let pid = pid.as_raw_nonzero().get();
             match table.waiting.remove(&pid) {

@@ -179,6 +179,8 @@ pub struct State {
     pub status: Status,
     /// The first process's id, 0 when there is none.
     pub pid: i32,
+    /// When that process started, in clock ticks since the machine did: proves later that it is still the same one.
+    pub pid_started: u64,
     /// Of the last run.
     pub exit_code: i64,
     /// Why the last start failed.
@@ -205,6 +207,7 @@ impl Default for State {
         Self {
             status: Status::default(),
             pid: 0,
+            pid_started: 0,
             exit_code: 0,
             error: String::new(),
             started_at: time::NEVER.into(),

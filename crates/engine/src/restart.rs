@@ -90,6 +90,16 @@ pub struct Backoff {
 }
 
 impl Backoff {
+    /// As it was after a pause of this length.
+    pub fn after(last: Duration) -> Self {
+        Self { last }
+    }
+
+    /// The last pause.
+    pub fn last(self) -> Duration {
+        self.last
+    }
+
     /// The pause after a run of this length.
     pub fn next(&mut self, run: Duration) -> Duration {
         self.last = if self.last.is_zero() || run >= GOOD_RUN {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::container::Container;
 use crate::engine::Engine;
 use crate::error::{Doing, Error, Result};
+use crate::handover::Former;
 use crate::health::HealthStatus;
 use crate::record::Status;
 use crate::restart::Policy;
@@ -18,7 +19,7 @@ use crate::{listen, time};
 
 impl Engine {
     /// Reads every container under `dir`. One whose record is damaged is left alone and reported.
-    pub(crate) fn load_containers(&self, dir: &Path) -> Result<()> {
+    pub(crate) fn load_containers(&self, dir: &Path, former: &Former) -> Result<()> {
         for entry in fs::read_dir(dir)
             .doing(|| format!("list {}", dir.display()))?
             .flatten()
@@ -33,7 +34,7 @@ impl Engine {
                 continue;
             }
             match Container::load(path.clone()) {
-                Ok(container) => self.adopt_loaded(container),
+                Ok(container) => self.adopt_loaded(container, former),
                 // Without a record it was never promised to anybody: its creation was cut short.
                 Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
                     fs::remove_dir_all(&path).doing(|| format!("remove {}", path.display()))?;
@@ -44,7 +45,7 @@ impl Engine {
         Ok(())
     }
 
-    fn adopt_loaded(&self, container: Container) {
+    fn adopt_loaded(&self, container: Container, former: &Former) {
         let container = Arc::new(container);
         {
             let mut table = self
@@ -58,6 +59,11 @@ impl Engine {
             table.insert(Arc::clone(&container));
         }
         let record = container.data().record.clone();
+        if let Some(before) = former.container(container.id()) {
+            container.data().state = before.state.clone();
+            // Nothing of it has changed.
+            return;
+        }
         let changed = {
             let mut data = container.data();
             let was_active = data.state.status.is_active();

@@ -4,7 +4,7 @@
 //! A root may have several users: its container, containers that share it (label `io.rancher.os.root`), and copies into
 //! a container that does not run. It is mounted by the first and unmounted by the last.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -36,24 +36,34 @@ pub struct Roots {
 }
 
 impl Roots {
-    /// Uses `dir` for mount points, after unmounting what a former engine left there.
+    /// Uses `dir` for mount points, after unmounting what a former engine left there, but for the roots in `users`, each with
+    /// how many use it.
     ///
     /// # Errors
     /// When the directory cannot be made.
-    pub fn new(dir: PathBuf) -> Result<Self> {
+    pub fn new(dir: PathBuf, users: &BTreeMap<String, usize>) -> Result<Self> {
         fs::create_dir_all(&dir).doing(|| format!("make {}", dir.display()))?;
         for entry in fs::read_dir(&dir)
             .doing(|| format!("list {}", dir.display()))?
             .flatten()
         {
+            let name = entry.file_name();
+            if name.to_str().is_some_and(|name| users.contains_key(name)) {
+                continue;
+            }
             detach(&entry.path());
             // Not empty means that it is still mounted elsewhere: the mount point stays.
             let _ = fs::remove_dir(entry.path());
         }
         Ok(Self {
             dir,
-            users: Mutex::default(),
+            users: Mutex::new(users.clone().into_iter().collect()),
         })
+    }
+
+    /// How many use each mounted root.
+    pub fn all_users(&self) -> BTreeMap<String, usize> {
+        self.users().clone().into_iter().collect()
     }
 
     /// Where the root of container `id` is when it is mounted.

@@ -19,7 +19,7 @@ use crate::record::{Record, Status};
 use crate::restart::Backoff;
 use crate::stdio::{Pumps, Stdio};
 use crate::streams::Streams;
-use crate::{console, task, time};
+use crate::{console, handover, task, time};
 
 /// A process that was made and adopted, and the tasks that serve its streams.
 pub(crate) struct Launched {
@@ -134,7 +134,7 @@ impl Engine {
             record.host_config.log_config.as_ref(),
             self.options.log_rotation,
         )?;
-        let log = open_log(container, &record, &options)?.map(Arc::new);
+        let log = open_log(container, &record, &options, false)?.map(Arc::new);
         let mut data = container.data();
         data.log.clone_from(&log);
         Ok((Arc::clone(&data.streams), log))
@@ -184,7 +184,10 @@ impl Engine {
         // Adopted by the reaper right after; should this fail, the control group is killed.
         let (engine, target) = (Arc::clone(self), Arc::clone(container));
         blocking(move || engine.attach_networks(&target, pid)).await??;
-        let (child, pumps) = self.begin(container, stdio, pid, &expecting, streams, log, size)?;
+        let root_of = prepared.root_of.clone();
+        let (child, pumps) = self.begin(
+            container, stdio, pid, &expecting, streams, log, size, root_of,
+        )?;
         Ok(Launched {
             child,
             pumps,
@@ -206,6 +209,7 @@ impl Engine {
         streams: &Arc<Streams>,
         log: Option<&Arc<Log>>,
         size: Option<(u16, u16)>,
+        root_of: String,
     ) -> Result<(Child, Pumps)> {
         let id = container.id();
         let child = expecting.adopt(pid);
@@ -227,6 +231,7 @@ impl Engine {
             let state = &mut data.state;
             state.status = Status::Running;
             state.pid = pid.as_raw_nonzero().get();
+            state.pid_started = handover::started(state.pid).unwrap_or_default();
             state.exit_code = 0;
             state.error = String::new();
             state.oom_killed = false;
@@ -242,6 +247,8 @@ impl Engine {
                 pidfd,
                 terminal: pumps.terminal.take(),
                 since: Instant::now(),
+                brake: pumps.brake.take(),
+                root_of,
             });
         }
         container.save_state();
@@ -278,11 +285,21 @@ impl Engine {
 }
 
 /// Opens what a container's output is logged to.
-fn open_log(container: &Container, record: &Record, options: &LogOptions) -> Result<Option<Log>> {
+/// `goes_on` is that of a run that has begun: it has no use for an error.
+pub(crate) fn open_log(
+    container: &Container,
+    record: &Record,
+    options: &LogOptions,
+    goes_on: bool,
+) -> Result<Option<Log>> {
     let mut log = Log::new();
     if let LogDriver::Syslog(target) = &options.driver {
         let tag = options.selection.tag(record);
-        log = log.with_syslog(Syslog::connect(target.clone(), tag)?);
+        let syslog = match goes_on {
+            false => Syslog::connect(target.clone(), tag)?,
+            true => Syslog::later(target.clone(), tag),
+        };
+        log = log.with_syslog(syslog);
     } else if options.files.is_none() {
         return Ok(None);
     }

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 
 use crate::console::Console;
 use crate::logs::Log;
+use crate::pump::Brake;
 use crate::streams::{Stream, Streams};
 use crate::{pump, task};
 
@@ -43,6 +44,51 @@ pub struct Pumps {
     pub input: Option<JoinHandle<()>>,
     /// For changing the size.
     pub terminal: Option<OwnedFd>,
+    /// Stops them.
+    pub brake: Option<Brake>,
+}
+
+/// The engine's ends of the streams of a process that runs.
+#[derive(Debug, Default)]
+pub struct Ends {
+    /// Reading ends, each with the beginning of a line that was read and not logged.
+    pub outputs: Vec<(Stream, OwnedFd, Vec<u8>)>,
+    /// The writing end, with what was not written yet, and whether its end follows.
+    pub input: Option<(OwnedFd, (Vec<u8>, bool))>,
+    /// The terminal, if it is one.
+    pub terminal: Option<OwnedFd>,
+}
+
+impl Ends {
+    /// Starts moving bytes.
+    ///
+    /// # Errors
+    /// When a descriptor cannot be polled.
+    pub fn pump(
+        self,
+        name: &str,
+        streams: &Arc<Streams>,
+        log: Option<&Arc<Log>>,
+    ) -> io::Result<Pumps> {
+        let mut pumps = Pumps::default();
+        let (brake, halt) = Brake::new();
+        for (stream, fd, line) in self.outputs {
+            let (streams, log) = (Arc::clone(streams), log.cloned());
+            let source = pump::reader(fd)?;
+            let work = pump::output(source, stream, streams, log, line, halt.clone());
+            pumps
+                .outputs
+                .push(task::spawn(format!("{} of {name}", stream.name()), work));
+        }
+        if let (Some((fd, waiting)), Some(queue)) = (self.input, streams.take_input_end()) {
+            let (sink, terminal) = (pump::writer(fd)?, self.terminal.is_some());
+            let work = pump::input(sink, queue, terminal, waiting, halt);
+            pumps.input = Some(task::spawn(format!("stdin of {name}"), work));
+        }
+        pumps.terminal = self.terminal;
+        pumps.brake = Some(brake);
+        Ok(pumps)
+    }
 }
 
 impl Stdio {
@@ -94,40 +140,30 @@ impl Stdio {
         streams: &Arc<Streams>,
         log: Option<&Arc<Log>>,
     ) -> io::Result<Pumps> {
-        let mut pumps = Pumps::default();
-        let mut output = |fd: OwnedFd, stream: Stream| {
-            let work = pump::output(pump::reader(fd)?, stream, Arc::clone(streams), log.cloned());
-            pumps
-                .outputs
-                .push(task::spawn(format!("{} of {name}", stream.name()), work));
-            io::Result::Ok(())
-        };
-        let (stdin, terminal) = match self.host {
+        let output = |fd, stream| (stream, fd, Vec::new());
+        let ends = match self.host {
             HostEnd::Pipes {
                 stdin,
                 stdout,
                 stderr,
-            } => {
-                output(stdout, Stream::Stdout)?;
-                output(stderr, Stream::Stderr)?;
-                (stdin, None)
-            }
+            } => Ends {
+                outputs: vec![
+                    output(stdout, Stream::Stdout),
+                    output(stderr, Stream::Stderr),
+                ],
+                input: stdin.map(|fd| (fd, Default::default())),
+                terminal: None,
+            },
             HostEnd::Terminal { console, stdin } => {
                 let master = console.receive()?;
-                output(master.try_clone()?, Stream::Stdout)?;
-                let stdin = if stdin {
-                    Some(master.try_clone()?)
-                } else {
-                    None
-                };
-                (stdin, Some(master))
+                let input = stdin.then(|| master.try_clone()).transpose()?;
+                Ends {
+                    outputs: vec![output(master.try_clone()?, Stream::Stdout)],
+                    input: input.map(|fd| (fd, Default::default())),
+                    terminal: Some(master),
+                }
             }
         };
-        if let (Some(fd), Some(queue)) = (stdin, streams.take_input_end()) {
-            let work = pump::input(pump::writer(fd)?, queue, terminal.is_some());
-            pumps.input = Some(task::spawn(format!("stdin of {name}"), work));
-        }
-        pumps.terminal = terminal;
-        Ok(pumps)
+        ends.pump(name, streams, log)
     }
 }

@@ -7,6 +7,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 /// Chunks in a client's queue; a chunk is at most [`crate::pump::CHUNK`] bytes.
@@ -15,7 +16,8 @@ const CLIENT_QUEUE: usize = 8;
 const INPUT_QUEUE: usize = 4;
 
 /// Which output stream. With a terminal everything is stdout.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Stream {
     /// Standard output.
     Stdout,

@@ -3,7 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -85,10 +85,10 @@ impl Engine {
         if let Err(error) = taken_down {
             tracing::error!("{error}");
         }
-        let next = self.record_end(&container, exit, oom_killed);
+        let next = self.record_end(&container, &exit, oom_killed);
         container.save_state();
         let code = exit.code();
-        let seconds = self.run_seconds(&container, exit);
+        let seconds = self.run_seconds(&container, &exit);
         self.container_event(
             &container,
             "die",
@@ -108,16 +108,13 @@ impl Engine {
             Next::Remove => self.remove_quietly(&container).await,
             Next::Restart { pause, cancelled } => {
                 let engine = Arc::clone(&self);
-                let name = format!("restart of container {}", container.id());
-                task::spawn(name, async move {
-                    engine.restart_later(container, pause, cancelled).await
-                });
+                engine.spawn_restart(container, pause, cancelled);
             }
         }
     }
 
     /// Writes down how the run ended, and decides what follows.
-    fn record_end(&self, container: &Container, exit: Exit, oom_killed: bool) -> Next {
+    fn record_end(&self, container: &Container, exit: &Exit, oom_killed: bool) -> Next {
         container.end_probing();
         let mut data = container.data();
         let code = exit.code();
@@ -164,9 +161,22 @@ impl Engine {
         streams.close();
     }
 
-    fn run_seconds(&self, container: &Container, exit: Exit) -> i64 {
+    fn run_seconds(&self, container: &Container, exit: &Exit) -> i64 {
         let started = time::parse(&container.data().state.started_at);
         started.map_or(0, |started| exit.at.as_second() - started.as_second())
+    }
+
+    /// Starts a container again after a pause, unless that is called off.
+    pub(crate) fn spawn_restart(
+        self: Arc<Self>,
+        container: Arc<Container>,
+        pause: Duration,
+        cancelled: oneshot::Receiver<()>,
+    ) {
+        let name = format!("restart of container {}", container.id());
+        task::spawn(name, async move {
+            self.restart_later(container, pause, cancelled).await
+        });
     }
 
     async fn restart_later(
@@ -179,6 +189,8 @@ impl Engine {
             if tokio::time::timeout(pause, &mut cancelled).await.is_ok() {
                 return;
             }
+            let what = format!("restart of container {}", container.name());
+            let _task = self.work().begin(what).await;
             let _guard = container.operation.lock().await;
             // Somebody may have called it off between the end of the pause and the lock.
             if container.data().restart_cancel.take().is_none() {
@@ -223,7 +235,9 @@ impl Engine {
         data.state.status = Status::Restarting;
         let (cancel, cancelled) = oneshot::channel();
         data.restart_cancel = Some(cancel);
-        Some((data.backoff.next(run), cancelled))
+        let pause = data.backoff.next(run);
+        data.restart_due = Some(Instant::now() + pause);
+        Some((pause, cancelled))
     }
 
     /// Calls off a restart that waits. Tells whether there was one.

@@ -30,6 +30,22 @@ pub fn parse(text: &str) -> Option<Timestamp> {
     text.parse().ok()
 }
 
+/// Times in JSON, as [`format`] writes them.
+pub(crate) mod text {
+    use jiff::Timestamp;
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(time: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&super::format(*time))
+    }
+
+    pub fn deserialize<'a, D: Deserializer<'a>>(from: D) -> Result<Timestamp, D::Error> {
+        let text = String::deserialize(from)?;
+        super::parse(&text).ok_or_else(|| D::Error::custom(format!("no time: {text}")))
+    }
+}
+
 /// A time given by a client (`since`, `until`): seconds since 1970 with an optional fraction, RFC 3339, or a date with
 /// or without a time of day, in UTC.
 pub fn parse_query(text: &str) -> Option<Timestamp> {

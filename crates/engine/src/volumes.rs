@@ -2,7 +2,7 @@
 
 mod local;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -66,11 +66,12 @@ pub struct Volumes {
 }
 
 impl Volumes {
-    /// Reads the volumes under `dir`. One whose file is damaged keeps its data and loses its labels.
+    /// Reads the volumes under `dir`. One whose file is damaged keeps its data and loses its labels. Those in `users` are
+    /// mounted, each for these containers.
     ///
     /// # Errors
     /// When the directory cannot be made or listed.
-    pub fn open(dir: PathBuf) -> Result<Self> {
+    pub fn open(dir: PathBuf, users: BTreeMap<String, BTreeSet<String>>) -> Result<Self> {
         fs::create_dir_all(&dir).doing(|| format!("make {}", dir.display()))?;
         let mut table = BTreeMap::new();
         for entry in fs::read_dir(&dir)
@@ -84,8 +85,10 @@ impl Volumes {
             if !data.is_dir() {
                 continue;
             }
-            // Of a former engine; a volume without options has nothing mounted.
-            detach(&data);
+            if !users.contains_key(&name) {
+                // Of a former engine; a volume without options has nothing mounted.
+                detach(&data);
+            }
             let file = entry.path().join("volume.json");
             let volume = disk::read_json::<Volume>(&file).unwrap_or_else(|error| {
                 tracing::warn!("volume {name}: {error}");
@@ -106,7 +109,12 @@ impl Volumes {
         Ok(Self {
             dir,
             table: Mutex::new(table),
-            users: Mutex::default(),
+            users: Mutex::new(
+                users
+                    .into_iter()
+                    .map(|(name, users)| (name, Arc::new(Mutex::new(users.into_iter().collect()))))
+                    .collect(),
+            ),
         })
     }
 
@@ -225,6 +233,16 @@ impl Volumes {
         }
     }
 
+    /// Which containers use each mounted volume.
+    pub fn all_users(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let users = self.users();
+        let all = users
+            .iter()
+            .map(|(name, users)| (name.clone(), lock(users).iter().cloned().collect()));
+        all.filter(|(_, users): &(_, BTreeSet<_>)| !users.is_empty())
+            .collect()
+    }
+
     fn users(&self) -> MutexGuard<'_, HashMap<String, Arc<Mutex<HashSet<String>>>>> {
         lock(&self.users)
     }
@@ -257,7 +275,7 @@ mod tests {
     #[test]
     fn volumes_survive_the_engine() {
         let dir = tempfile::tempdir().unwrap();
-        let volumes = Volumes::open(dir.path().join("volumes")).unwrap();
+        let volumes = Volumes::open(dir.path().join("volumes"), BTreeMap::new()).unwrap();
         let request = VolumeRequest {
             name: "data".into(),
             labels: [("a".to_owned(), "b".to_owned())].into(),
@@ -267,7 +285,7 @@ mod tests {
         assert!(new && made.data.is_dir());
         assert_eq!(volumes.create(request).unwrap(), (made.clone(), false));
         let (anonymous, _) = volumes.create(VolumeRequest::default()).unwrap();
-        let again = Volumes::open(dir.path().join("volumes")).unwrap();
+        let again = Volumes::open(dir.path().join("volumes"), BTreeMap::new()).unwrap();
         assert_eq!(again.get("data").unwrap(), made);
         assert_eq!(again.list().len(), 2);
         again.remove(&anonymous.name).unwrap();
@@ -284,7 +302,7 @@ mod tests {
             return;
         }
         let dir = tempfile::tempdir().unwrap();
-        let volumes = Volumes::open(dir.path().join("volumes")).unwrap();
+        let volumes = Volumes::open(dir.path().join("volumes"), BTreeMap::new()).unwrap();
         let request = VolumeRequest {
             name: "data".into(),
             options: [("type", "tmpfs"), ("device", "tmpfs")]
@@ -311,7 +329,7 @@ mod tests {
     #[test]
     fn bad_requests_are_refused_in_dockers_words() {
         let dir = tempfile::tempdir().unwrap();
-        let volumes = Volumes::open(dir.path().to_owned()).unwrap();
+        let volumes = Volumes::open(dir.path().to_owned(), BTreeMap::new()).unwrap();
         let driver = VolumeRequest {
             driver: "nfs".into(),
             ..VolumeRequest::default()

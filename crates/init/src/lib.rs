@@ -20,6 +20,7 @@ mod phase;
 mod power;
 mod recovery;
 mod registries;
+mod reload;
 mod shutdown;
 mod state;
 mod switch_root;
@@ -37,7 +38,7 @@ pub use modules::modprobe;
 pub use power::PowerAction;
 pub use recovery::console_shell;
 pub use shutdown::finish;
-pub use system::system;
+pub use system::{HANDOVER, system};
 
 /// glibc's `SIGRTMIN`: it keeps the kernel's first two for itself.
 const REALTIME_MINIMUM: i32 = 34;

@@ -52,6 +52,14 @@ impl PowerAction {
             .find(|action| action.name() == name)
     }
 
+    /// A signal that means this.
+    #[must_use]
+    pub fn signal(self, realtime_minimum: i32) -> Option<i32> {
+        let all = Self::signals(realtime_minimum);
+        let mut fitting = all.into_iter().filter(|(_, action)| *action == self);
+        fitting.next().map(|(number, _)| number)
+    }
+
     /// Every signal that means something.
     #[must_use]
     pub fn signals(realtime_minimum: i32) -> Vec<(i32, Self)> {

@@ -19,7 +19,9 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_se
 use crate::consoles::Consoles;
 use crate::mounts::mount_points;
 use crate::power::PowerAction;
+use crate::reload;
 use crate::system::System;
+use crate::system_docker::Next;
 
 /// Tells `docker`'s supervisor that this is the end, not a restart of the engine (ARCHITECTURE.md, signals).
 const MARK: &str = "/run/coracle/shutdown";
@@ -34,11 +36,17 @@ const KEPT: [&str; 5] = ["/proc", "/sys", "/dev", "/run", "/usr"];
 
 /// Waits for a signal that ends the machine, then ends it.
 pub(crate) fn wait_and_shut_down(mut system: System) -> ExitCode {
-    let Some(mut docker) = system.docker.take() else {
-        // The phase that makes it does not give up; without it nothing could stop anything.
-        return finish(PowerAction::Reboot);
+    let (mut docker, action) = loop {
+        let Some(mut docker) = system.docker.take() else {
+            // The phase that makes it does not give up; without it nothing could stop anything.
+            return finish(PowerAction::Reboot);
+        };
+        match docker.wait() {
+            Next::Power(action) => break (docker, action),
+            // Returns only when nothing could be executed, with everything as it was.
+            Next::HandOver(program) => reload::hand_over(&mut system, docker, &program),
+        }
     };
-    let action = docker.wait_for_signal();
     let limit = Duration::from_secs(system.loaded.config.shutdown_timeout());
     system.consoles.say(&format!("{action}: stopping services"));
     force_after(limit + MARGIN, action);

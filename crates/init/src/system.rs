@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use coracle_config::{Loaded, load};
+use coracle_engine::handover::Arrival;
 
 use crate::consoles::Consoles;
 use crate::devices::Devices;
@@ -17,7 +18,7 @@ use crate::state::{self, Wish};
 use crate::system_docker::SystemDocker;
 use crate::urgency::Urgency;
 use crate::{
-    Error, control_groups, early, host_files, kernel_parameters, layout, logging, recovery,
+    Error, control_groups, early, host_files, kernel_parameters, layout, logging, recovery, reload,
     shutdown, user_data,
 };
 
@@ -130,15 +131,21 @@ impl Booting for System {
     }
 }
 
-/// Role `system`: PID 1 after the initrd. Returns only when it is not PID 1.
+/// The option with which PID 1 executes another version of itself.
+pub const HANDOVER: &str = coracle_engine::handover::OPTION;
+
+/// Role `system`: PID 1 after the initrd. Returns only when it is not PID 1. With `handover` it takes over from another version
+/// of itself, which has left its data there: the boot is over, and nothing of it is done again.
 #[must_use]
-pub fn system() -> ExitCode {
+pub fn system(handover: Option<i32>) -> ExitCode {
     if !rustix::process::getpid().is_init() {
         eprintln!(
             "system: PID 1 becomes this after the initrd; \"coracle engine\" runs System Docker as a plain process"
         );
         return ExitCode::FAILURE;
     }
+    // Before anything else is opened.
+    let arrival = handover.map(Arrival::receive);
     let mut system = System {
         consoles: Arc::new(Consoles::open()),
         loaded: Loaded::default(),
@@ -147,16 +154,41 @@ pub fn system() -> ExitCode {
         control_groups: None,
         docker: None,
     };
-    run(
-        &mut system,
-        PHASES,
-        early::PHASES.len() + 1,
-        crate::phase_count(),
-    );
+    match arrival {
+        Some(arrival) => reload::take_over(&mut system, arrival),
+        None => run(
+            &mut system,
+            PHASES,
+            early::PHASES.len() + 1,
+            crate::phase_count(),
+        ),
+    }
     shutdown::wait_and_shut_down(system)
 }
 
 impl System {
+    /// Loads drivers for what is there and for what comes.
+    pub(crate) fn watch_devices(&mut self, allowed: Urgency) -> Result<(), Error> {
+        let line = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
+        let loader = Arc::new(Loader::new(
+            Index::of_running_kernel()?,
+            Options::from_cmdline(&line),
+        ));
+        self.devices = Some(Devices::start(loader, allowed)?);
+        Ok(())
+    }
+
+    /// Where System Docker's log is.
+    pub(crate) fn start_logging(&self) -> Result<(), Error> {
+        let rancher = &self.loaded.config.rancher;
+        let log = rancher
+            .defaults
+            .system_docker_logs
+            .as_deref()
+            .unwrap_or(LOG);
+        logging::start(Path::new(log), rancher.debug)
+    }
+
     fn devices(&self) -> Result<&Devices, Error> {
         self.devices
             .as_ref()
@@ -240,13 +272,7 @@ fn mount_state(system: &mut System) -> Result<(), Error> {
     layout::lay_out(&directory, !system.loaded.config.rancher.no_sharedroot)?;
     // Now with what is on the partition.
     system.loaded = load(Path::new("/"));
-    let rancher = &system.loaded.config.rancher;
-    let log = rancher
-        .defaults
-        .system_docker_logs
-        .as_deref()
-        .unwrap_or(LOG);
-    logging::start(Path::new(log), rancher.debug)
+    system.start_logging()
 }
 
 fn system_docker(system: &mut System) -> Result<(), Error> {
@@ -255,6 +281,7 @@ fn system_docker(system: &mut System) -> Result<(), Error> {
     system.docker = Some(SystemDocker::start(
         &system.loaded.config.rancher.system_docker,
         &system.consoles,
+        None,
     )?);
     let devices = system.devices()?;
     devices.ask(Urgency::Network, DOCKER_MODULES);
@@ -312,13 +339,7 @@ fn services(system: &mut System) -> Result<(), Error> {
 fn devices(system: &mut System) -> Result<(), Error> {
     system.control_groups = Some(thread::spawn(control_groups::set_up));
     kernel_parameters::call_us_for_modules("/usr/bin/coracle")?;
-    let line = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
-    let loader = Arc::new(Loader::new(
-        Index::of_running_kernel()?,
-        Options::from_cmdline(&line),
-    ));
-    system.devices = Some(Devices::start(loader, Urgency::Usb)?);
-    Ok(())
+    system.watch_devices(Urgency::Usb)
 }
 
 /// `rancher.modules`: each with its parameters (A2-006).

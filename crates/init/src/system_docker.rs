@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use coracle_config::{Config, DockerConfig};
+use coracle_engine::handover::{Arrival, Departure, Idle};
 use coracle_engine::networks::DefaultBridge;
 use coracle_engine::{Engine, Options, Reaper, Settings};
 use coracle_services::{Engines, Places};
@@ -15,6 +17,7 @@ use tokio::net::UnixListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::Error;
 use crate::consoles::Consoles;
@@ -27,6 +30,8 @@ const BUNDLED: &str = "/usr/lib/coracle";
 const SOCKET: &str = "/var/run/system-docker.sock";
 /// PID 1 mostly waits; its work is in helpers.
 const THREADS: usize = 2;
+/// How long threads may take to come to rest before a new version takes over.
+const REST: Duration = Duration::from_secs(2);
 /// How long containers that are no services and survived the others may take to stop.
 const LEFTOVERS: Duration = Duration::from_secs(2);
 
@@ -37,14 +42,31 @@ pub(crate) struct SystemDocker {
     engine: Arc<Engine>,
     engines: Engines,
     signals: mpsc::Receiver<PowerAction>,
+    server: JoinHandle<Vec<Idle>>,
+    /// The API's socket once more, for a successor.
+    socket: OwnedFd,
+}
+
+/// What PID 1 has to do next.
+#[derive(Debug)]
+pub(crate) enum Next {
+    /// End the machine.
+    Power(PowerAction),
+    /// Execute this program in its own place.
+    HandOver(PathBuf),
 }
 
 impl SystemDocker {
-    /// Starts the engine and its API. When this returns, the socket accepts connections.
+    /// Starts the engine and its API, or goes on with what a predecessor in this process has left. When this returns, the
+    /// socket accepts connections.
     ///
     /// # Errors
     /// When the engine cannot use its directories, or the socket cannot be opened.
-    pub(crate) fn start(config: &DockerConfig, consoles: &Consoles) -> Result<Self, Error> {
+    pub(crate) fn start(
+        config: &DockerConfig,
+        consoles: &Consoles,
+        arrival: Option<Arrival>,
+    ) -> Result<Self, Error> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)
             .thread_name("system-docker")
@@ -56,7 +78,6 @@ impl SystemDocker {
             })?;
         let inside = runtime.enter();
         let signals = watch_signals()?;
-        let reaper = Reaper::start().map_err(|source| Error::Signals { source })?;
         let mut options = Options {
             bundled: Some(BUNDLED.into()),
             settings: settings(config),
@@ -67,13 +88,37 @@ impl SystemDocker {
             // Services do not need it: with the default the machine starts.
             Err(error) => consoles.say(&format!("rancher.system_docker: {error}")),
         }
-        let engine = Engine::new(options, reaper).map_err(|error| Error::Engine {
+        let failed = |error: coracle_engine::Error| Error::Engine {
             text: error.to_string(),
-        })?;
-        let listener = listen(Path::new(SOCKET))?;
-        runtime.spawn(coracle_api::serve(
+        };
+        let socket = Path::new(SOCKET);
+        let mut idle = Vec::new();
+        let (engine, listener) = match arrival {
+            None => {
+                let reaper = Reaper::start().map_err(|source| Error::Signals { source })?;
+                (
+                    Engine::new(options, reaper).map_err(failed)?,
+                    listen(socket)?,
+                )
+            }
+            Some(mut arrival) => {
+                // The link /var/run leads there.
+                let inherited = arrival.listener(socket);
+                idle = arrival.connections();
+                let inherited = inherited.and_then(|fd| UnixListener::from_std(fd.into()).ok());
+                let engine = Engine::resume(options, arrival).map_err(failed)?;
+                match inherited {
+                    Some(listener) => (engine, listener),
+                    None => (engine, listen(socket)?),
+                }
+            }
+        };
+        let copy = listener.as_fd().try_clone_to_owned();
+        let copy = copy.map_err(Error::io("keep", socket))?;
+        let server = runtime.spawn(coracle_api::serve(
             listener,
             Arc::clone(&engine),
+            idle,
             std::future::pending(),
         ));
         drop(inside);
@@ -83,6 +128,8 @@ impl SystemDocker {
             engine,
             engines,
             signals,
+            server,
+            socket: copy,
         })
     }
 
@@ -97,6 +144,8 @@ impl SystemDocker {
     pub(crate) fn start_services(&self) {
         let (engines, engine) = (self.engines.clone(), Arc::clone(&self.engine));
         self.runtime.spawn(async move {
+            // A new version takes over when they have had their turn.
+            let _task = engine.work().begin("start of the services").await;
             let log = Path::new(coracle_boot_log::DEFAULT_PATH);
             coracle_services::boot(Path::new("/"), &engines, log).await;
             // What is no service but ran before; services have had their order by now.
@@ -104,12 +153,54 @@ impl SystemDocker {
         });
     }
 
-    /// Waits for a signal that ends the machine.
-    pub(crate) fn wait_for_signal(&mut self) -> PowerAction {
-        // The senders live as long as the runtime; should they end, something is badly wrong.
-        self.runtime
-            .block_on(self.signals.recv())
-            .unwrap_or(PowerAction::Reboot)
+    /// Waits for a signal that ends the machine, or for a new version.
+    pub(crate) fn wait(&mut self) -> Next {
+        let (signals, engine) = (&mut self.signals, &self.engine);
+        self.runtime.block_on(async {
+            let action = tokio::select! {
+                biased;
+                program = engine.reload_wanted() => return Next::HandOver(program),
+                // The senders live as long as the runtime; should they end, something is badly wrong.
+                action = signals.recv() => action.unwrap_or(PowerAction::Reboot),
+            };
+            if engine.work().stay() {
+                return Next::Power(action);
+            }
+            // Too late: the successor ends the machine.
+            let program = engine.reload_wanted().await;
+            if let Some(number) = action.signal(crate::REALTIME_MINIMUM) {
+                let _ = coracle_sys::signal::send_to_init(number);
+            }
+            Next::HandOver(program)
+        })
+    }
+
+    /// Stops everything here, and no container. With what a successor needs comes a signal that nobody has dealt with.
+    pub(crate) fn hand_over(self) -> (Departure, Option<PowerAction>) {
+        let Self {
+            runtime,
+            engine,
+            mut signals,
+            server,
+            socket,
+            ..
+        } = self;
+        let departure = runtime.block_on(async {
+            let mut departure = engine.hand_over(socket).await;
+            departure.keep(server.await.unwrap_or_default());
+            departure
+        });
+        drop(engine);
+        runtime.shutdown_timeout(REST);
+        (departure, signals.try_recv().ok())
+    }
+
+    /// Lets signals through that came when nobody could deal with them.
+    ///
+    /// # Errors
+    /// Never, unless the kernel has failed.
+    pub(crate) fn let_signals_through() -> Result<(), Error> {
+        coracle_sys::signal::unblock_all().map_err(|source| Error::Signals { source })
     }
 
     /// Stops all containers within `limit`, or until another signal comes.

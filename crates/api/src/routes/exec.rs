@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bollard_stubs::models::{ExecConfig, ExecStartConfig};
 use bytes::BytesMut;
 use coracle_engine::detach::{DetachFilter, parse_keys};
-use coracle_engine::{Engine, Exec, ExecRequest, Stream};
+use coracle_engine::{Engine, Exec, ExecRequest, Stream, Task};
 use hyper::StatusCode;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
@@ -116,14 +116,24 @@ pub async fn start(mut call: Call) -> Result<Answer> {
         }),
     };
     let content_type = terminal.framing.content_type(call.version);
+    // Until the process runs; then the client is one that waits.
+    let task = call.task;
     Ok(Answer::hijack(content_type, async move |connection| {
-        run(engine, exec, terminal, connection).await
+        run(engine, exec, terminal, connection, task).await
     }))
 }
 
 /// Starts the process when the client can see its output. What prevents the start is the output then (Docker).
-async fn run(engine: Arc<Engine>, exec: Arc<Exec>, terminal: Terminal, mut connection: Connection) {
-    match engine.exec_start(&exec).await {
+async fn run(
+    engine: Arc<Engine>,
+    exec: Arc<Exec>,
+    terminal: Terminal,
+    mut connection: Connection,
+    task: Option<Task>,
+) {
+    let started = engine.exec_start(&exec).await;
+    drop(task);
+    match started {
         Ok(()) => {
             terminal.run(connection).await;
         }

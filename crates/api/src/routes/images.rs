@@ -105,7 +105,7 @@ pub async fn prune(call: Call) -> Result<Answer> {
 pub async fn load(mut call: Call) -> Result<Answer> {
     let quiet = call.query.flag_or("quiet", true);
     let body = call.take_body();
-    let engine = call.engine;
+    let (engine, task) = (call.engine, call.task);
     // One line for each layer and image: the archive bounds it.
     let (lines, shown) = mpsc::unbounded_channel::<Value>();
     // A task of its own: a load that has begun is finished, also when the client does not wait for the answer.
@@ -128,6 +128,7 @@ pub async fn load(mut call: Call) -> Result<Answer> {
             Err(error) => vec![render::image::failure(&error.to_string())],
         };
         last.into_iter().for_each(|line| drop(lines.send(line)));
+        drop(task);
     });
     let shown = stream::unfold(shown, async |mut shown| Some((shown.recv().await?, shown)));
     Ok(Answer::stream(JSON, body::json_lines(shown.boxed())))

@@ -3,15 +3,20 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use coracle_distribution::Proxies;
+use coracle_engine::handover::{Arrival, Departure, OPTION, capabilities};
 use coracle_engine::networks::DefaultBridge;
 use coracle_engine::{Engine, Options, Reaper, Settings};
+use coracle_sys::signal as signals;
+use futures_util::FutureExt;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -22,7 +27,12 @@ const USAGE: &str = "usage: coracle engine --root DIR --exec-root DIR --socket P
 /// As in PID 1: the engine mostly waits, its work is in helpers.
 const WORKERS: usize = 2;
 
-#[derive(Debug, Default)]
+/// How long threads may take to come to rest before a hand-over.
+const REST: Duration = Duration::from_secs(2);
+
+const TERM: i32 = 15;
+
+#[derive(Clone, Debug, Default)]
 struct Arguments {
     root: PathBuf,
     exec_root: PathBuf,
@@ -36,19 +46,48 @@ struct Arguments {
     bridge: Option<String>,
     /// Its address.
     bip: Option<String>,
+    /// Where a predecessor in this process has left its data.
+    handover: Option<i32>,
 }
 
-/// Runs until SIGTERM or SIGINT, then stops every container.
+/// How the engine ended.
+enum End {
+    /// With its containers.
+    Stopped,
+    /// It is to be replaced by this program; a signal may have come too late to be dealt with here.
+    HandOver(Box<Departure>, PathBuf, Option<i32>),
+}
+
+/// `handover`: says which data of a predecessor this binary understands.
+pub fn handover(_: Vec<OsString>) -> anyhow::Result<ExitCode> {
+    print!("{}", capabilities());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs until SIGTERM or SIGINT, then stops every container. SIGUSR2 replaces the engine by the installed one.
 pub fn run(args: Vec<OsString>) -> anyhow::Result<ExitCode> {
     let arguments = parse(args)?;
+    // Before anything else is opened.
+    let mut arrival = arguments.handover.map(Arrival::receive);
     log::to_stderr();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
-        .enable_all()
-        .build()
-        .context("start the runtime")?;
-    runtime.block_on(serve(arguments))?;
-    Ok(ExitCode::SUCCESS)
+    loop {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(WORKERS)
+            .enable_all()
+            .build()
+            .context("start the runtime")?;
+        let end = runtime.block_on(serve(arguments.clone(), arrival.take()))?;
+        let End::HandOver(departure, program, signal) = end else {
+            return Ok(ExitCode::SUCCESS);
+        };
+        runtime.shutdown_timeout(REST);
+        signals::block_all().context("hold signals back")?;
+        if let Some(signal) = signal {
+            signals::send_to(rustix::process::getpid(), signal).context("keep a signal")?;
+        }
+        let args = Arrival::without_option(std::env::args_os());
+        arrival = Some(departure.execute(&program, &args));
+    }
 }
 
 fn parse(args: Vec<OsString>) -> anyhow::Result<Arguments> {
@@ -78,6 +117,10 @@ fn parse(args: Vec<OsString>) -> anyhow::Result<Arguments> {
             }
             Some("--config") => arguments.config = Some(value.into()),
             Some("--bridge") => arguments.bridge = Some(value.to_string_lossy().into_owned()),
+            Some(OPTION) => {
+                let number = value.to_str().and_then(|text| text.parse().ok());
+                arguments.handover = Some(number.context("--handover needs a number")?);
+            }
             Some("--bip") => arguments.bip = Some(value.to_string_lossy().into_owned()),
             _ => bail!("unknown option {}\n{USAGE}", name.display()),
         }
@@ -94,9 +137,10 @@ fn parse(args: Vec<OsString>) -> anyhow::Result<Arguments> {
     Ok(arguments)
 }
 
-async fn serve(arguments: Arguments) -> anyhow::Result<()> {
+async fn serve(arguments: Arguments, arrival: Option<Arrival>) -> anyhow::Result<End> {
     let mut terminate = signal(SignalKind::terminate()).context("catch SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("catch SIGINT")?;
+    let mut reload = signal(SignalKind::user_defined2()).context("catch SIGUSR2")?;
     let mut options = Options::new(arguments.root, arguments.exec_root);
     options.bundled = arguments.images;
     if let Some(parent) = arguments.cgroup_parent {
@@ -115,27 +159,79 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     }
     options.bridge =
         DefaultBridge::configured(arguments.bridge.as_deref(), arguments.bip.as_deref())?;
-    let engine = Engine::new(
-        options,
-        Reaper::start().context("become the reaper of children")?,
-    )?;
-    let listener = listen(&arguments.socket)?;
+    let goes_on = arrival
+        .as_ref()
+        .is_some_and(|arrival| !arrival.is_damaged());
+    let mut idle = Vec::new();
+    let (engine, listener) = match arrival {
+        None => {
+            let reaper = Reaper::start().context("become the reaper of children")?;
+            let engine = Engine::new(options, reaper)?;
+            (engine, listen(&arguments.socket)?)
+        }
+        Some(mut arrival) => {
+            let socket = arrival.listener(&arguments.socket);
+            idle = arrival.connections();
+            let listener = match socket {
+                Some(socket) => UnixListener::from_std(socket.into())
+                    .context("take over the listening socket")?,
+                None => listen(&arguments.socket)?,
+            };
+            (Engine::resume(options, arrival)?, listener)
+        }
+    };
+    // What came before there was somebody to deal with it.
+    signals::unblock_all().context("let signals through")?;
+    let copy = listener
+        .as_fd()
+        .try_clone_to_owned()
+        .context("keep the listening socket")?;
     tracing::info!("System Docker listens on {}", arguments.socket.display());
     let server = tokio::spawn(coracle_api::serve(
         listener,
         Arc::clone(&engine),
+        idle,
         std::future::pending(),
     ));
-    engine.start_by_policy().await;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    if !goes_on {
+        let _task = engine.work().begin("start of containers").await;
+        engine.start_by_policy().await;
+    }
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = reload.recv() => {
+                let engine = Arc::clone(&engine);
+                tokio::spawn(async move {
+                    if let Err(error) = engine.reload(None).await {
+                        tracing::error!("{error}");
+                    }
+                });
+                continue;
+            }
+            program = engine.reload_wanted() => {
+                let mut departure = engine.hand_over(copy).await;
+                departure.keep(server.await.unwrap_or_default());
+                let late = terminate.recv().now_or_never().is_some()
+                    || interrupt.recv().now_or_never().is_some();
+                return Ok(End::HandOver(Box::new(departure), program, late.then_some(TERM)));
+            }
+        }
+        break;
+    }
+    if !engine.work().stay() {
+        // Too late: the successor stops the containers.
+        let program = engine.reload_wanted().await;
+        let mut departure = engine.hand_over(copy).await;
+        departure.keep(server.await.unwrap_or_default());
+        return Ok(End::HandOver(Box::new(departure), program, Some(TERM)));
     }
     engine.shutdown(None).await;
     server.abort();
     // Nobody listens on it any more.
     let _ = fs::remove_file(&arguments.socket);
-    Ok(())
+    Ok(End::Stopped)
 }
 
 /// An environment variable in capitals or small letters.

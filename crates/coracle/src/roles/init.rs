@@ -16,9 +16,15 @@ pub fn init(args: Vec<OsString>) -> anyhow::Result<ExitCode> {
     Ok(coracle_init::init())
 }
 
-/// `system`: PID 1 from the system image.
-pub fn system(_args: Vec<OsString>) -> anyhow::Result<ExitCode> {
-    Ok(coracle_init::system())
+/// `system`: PID 1 from the system image. `system --handover NUMBER` is the same once it runs, in another version.
+pub fn system(args: Vec<OsString>) -> anyhow::Result<ExitCode> {
+    let arrival = match args.as_slice() {
+        [option, number, ..] if option == coracle_init::HANDOVER => {
+            number.to_str().and_then(|number| number.parse().ok())
+        }
+        _ => None,
+    };
+    Ok(coracle_init::system(arrival))
 }
 
 /// `finish reboot|poweroff|halt`: PID 1 at the very end.

@@ -16,6 +16,15 @@ use crate::{signals, task, time};
 impl Engine {
     /// Begins to probe a container that has just been started or thawed, if it has a check.
     pub(crate) fn begin_probing(self: &Arc<Self>, container: &Arc<Container>) {
+        self.begin_probing_in(container, None);
+    }
+
+    /// The same, with the first probe after `first` instead of what the check says.
+    pub(crate) fn begin_probing_in(
+        self: &Arc<Self>,
+        container: &Arc<Container>,
+        first: Option<Duration>,
+    ) {
         let (check, since, stopped) = {
             let mut data = container.data();
             let Some(check) = HealthCheck::of(&data.record.config) else {
@@ -31,7 +40,11 @@ impl Engine {
         let (engine, target) = (Arc::clone(self), Arc::clone(container));
         task::spawn(
             format!("health check of container {}", container.id()),
-            async move { engine.probe_until(&target, &check, since, stopped).await },
+            async move {
+                engine
+                    .probe_until(&target, &check, since, first, stopped)
+                    .await;
+            },
         );
     }
 
@@ -40,18 +53,26 @@ impl Engine {
         container: &Arc<Container>,
         check: &HealthCheck,
         since: Instant,
+        mut first: Option<Duration>,
         mut stopped: oneshot::Receiver<()>,
     ) {
         loop {
-            let status = container
-                .data()
-                .state
-                .health
-                .as_ref()
-                .map_or(HealthStatus::Starting, |health| health.status);
+            let pause = {
+                let mut data = container.data();
+                let status = data
+                    .state
+                    .health
+                    .as_ref()
+                    .map_or(HealthStatus::Starting, |health| health.status);
+                let pause = first
+                    .take()
+                    .unwrap_or_else(|| check.pause(since.elapsed(), status));
+                data.probe_due = Some(Instant::now() + pause);
+                pause
+            };
             tokio::select! {
                 _ = &mut stopped => return,
-                () = sleep(check.pause(since.elapsed(), status)) => {}
+                () = sleep(pause) => {}
             }
             let since_start = since.elapsed();
             let result = tokio::select! {

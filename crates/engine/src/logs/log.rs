@@ -3,14 +3,19 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::entry::encode;
 use super::syslog::Syslog;
 use super::writer::{Rotation, Writer};
 use crate::streams::Stream;
 use crate::time;
+
+/// How often it is looked whether a writer has found its queue empty.
+const BRIEFLY: Duration = Duration::from_millis(5);
 
 /// An open log. Cheap to share; entries appear in the order of the calls.
 #[derive(Debug)]
@@ -140,6 +145,27 @@ impl Log {
             let (waiting, changed) = (Arc::clone(waiting), self.changed.clone());
             tokio::task::spawn_blocking(move || sinks.write_all(&waiting, &changed));
         }
+    }
+
+    /// Ends when nothing waits to be written and no rotated file to be compressed. Nothing may be appended meanwhile.
+    pub async fn settle(&self) {
+        if let Some((_, waiting)) = &self.buffer {
+            let mut changed = self.watch();
+            while lock(waiting).busy {
+                // A batch that is written wakes us; the last one while the queue is empty already.
+                if timeout(BRIEFLY, changed.changed()).await.is_err() {
+                    continue;
+                }
+            }
+        }
+        let sinks = Arc::clone(&self.sinks);
+        let compressed = tokio::task::spawn_blocking(move || {
+            if let Some(file) = &sinks.file {
+                lock(file).settle();
+            }
+        });
+        // It has reported its failure.
+        let _ = compressed.await;
     }
 
     /// Tells followers that the container has ended.

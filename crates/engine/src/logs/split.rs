@@ -10,6 +10,11 @@ pub struct LineSplitter {
 }
 
 impl LineSplitter {
+    /// One that has got the beginning of a line already.
+    pub fn new(rest: Vec<u8>) -> Self {
+        Self { rest }
+    }
+
     /// The entries that `chunk` completes.
     pub fn push(&mut self, mut chunk: &[u8]) -> Vec<Vec<u8>> {
         let mut entries = Vec::new();

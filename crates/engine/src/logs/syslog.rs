@@ -259,6 +259,19 @@ impl Syslog {
         })
     }
 
+    /// As [`Syslog::connect`], but connects with the first entry.
+    pub fn later(target: SyslogTarget, tag: String) -> Self {
+        let line = Line {
+            connection: None,
+            failing: false,
+        };
+        Self {
+            target,
+            tag,
+            line: Mutex::new(line),
+        }
+    }
+
     /// Sends entries. A service that has gone is looked for once per entry; meanwhile entries are lost, which is reported
     /// once. Blocks.
     pub fn send(&self, stream: Stream, entries: &[Vec<u8>]) {

@@ -66,6 +66,14 @@ impl Writer {
         self.failing = result.is_err();
     }
 
+    /// Waits for the compression of a rotated file.
+    pub fn settle(&mut self) {
+        if let Some(compressing) = self.compressing.take() {
+            // It has reported its failure.
+            let _ = compressing.join();
+        }
+    }
+
     fn try_write(&mut self, batch: &[u8]) -> io::Result<()> {
         if self
             .rotation
@@ -86,10 +94,7 @@ impl Writer {
             self.size = 0;
             return Ok(());
         }
-        if let Some(compressing) = self.compressing.take() {
-            // It has reported its failure.
-            let _ = compressing.join();
-        }
+        self.settle();
         let last = self.rotation.max_files - 1;
         for number in (1..=last).rev() {
             let (plain, packed) = (rotated(&self.path, number), compressed(&self.path, number));

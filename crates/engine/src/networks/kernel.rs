@@ -48,6 +48,15 @@ impl Kernel {
         }
     }
 
+    /// Leaves everything as it is, to be taken over.
+    pub fn in_use(marker: PathBuf) -> Self {
+        Self {
+            marker,
+            bridges: BTreeMap::new(),
+            table: None,
+        }
+    }
+
     /// Notes on disk that there will be something to clean up.
     fn mark(&self) -> Result<()> {
         fs::write(&self.marker, "").doing(|| format!("write {}", self.marker.display()))
@@ -139,6 +148,27 @@ impl Networks {
             Some(sockets) => self.serve_names(container, servers, sockets),
             None => Ok(()),
         }
+    }
+
+    /// Ids of the networks whose bridges are up.
+    pub(super) fn raised(&self) -> Vec<String> {
+        self.kernel().bridges.keys().cloned().collect()
+    }
+
+    /// Takes over bridges that are up, and makes the rules anew: those of another version may be others.
+    pub(super) fn take_over_bridges(&self, raised: &[String]) -> Result<()> {
+        let mut kernel = self.kernel();
+        let routing = Routing::open()?;
+        for id in raised {
+            let bridge = self.find(id).ok().and_then(|network| network.bridge());
+            if let Some(bridge) = bridge
+                && let Some(link) = routing.find(&bridge.device)?
+            {
+                let index = link.index;
+                kernel.bridges.insert(id.clone(), Raised { bridge, index });
+            }
+        }
+        self.install_rules(&mut kernel)
     }
 
     /// The bridge of a network, made if need be.

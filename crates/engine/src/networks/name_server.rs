@@ -6,6 +6,7 @@
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +43,14 @@ pub struct Sockets {
 }
 
 impl Sockets {
+    /// Those that a predecessor has made.
+    pub fn inherited(udp: OwnedFd, tcp: OwnedFd) -> Self {
+        Self {
+            udp: udp.into(),
+            tcp: tcp.into(),
+        }
+    }
+
     /// Makes them in the namespace of the calling thread, and the rule that leads there.
     ///
     /// # Errors
@@ -102,6 +111,20 @@ fn table(ports: [(Protocol, u16); 2]) -> Table {
 #[derive(Debug)]
 pub struct NameServer {
     tasks: [JoinHandle<()>; 2],
+    servers: Vec<String>,
+    /// The same sockets once more, for a successor.
+    copies: Sockets,
+}
+
+impl NameServer {
+    /// The servers that it asks, and copies of its sockets: UDP, TCP.
+    ///
+    /// # Errors
+    /// When there is no room for a descriptor.
+    pub fn copy(&self) -> io::Result<(Vec<String>, OwnedFd, OwnedFd)> {
+        let (udp, tcp) = (self.copies.udp.try_clone()?, self.copies.tcp.try_clone()?);
+        Ok((self.servers.clone(), udp.into(), tcp.into()))
+    }
 }
 
 impl Drop for NameServer {
@@ -134,6 +157,10 @@ impl Networks {
         sockets: Sockets,
     ) -> Result<()> {
         let doing = || format!("serve names to container {container}");
+        let copies = Sockets {
+            udp: sockets.udp.try_clone().doing(doing)?,
+            tcp: sockets.tcp.try_clone().doing(doing)?,
+        };
         let udp = Arc::new(tokio::net::UdpSocket::from_std(sockets.udp).doing(doing)?);
         let tcp = tokio::net::TcpListener::from_std(sockets.tcp).doing(doing)?;
         let client = Arc::new(Client {
@@ -148,6 +175,8 @@ impl Networks {
                 task::spawn(name.clone(), serve_udp(Arc::clone(&client), udp)),
                 task::spawn(name, serve_tcp(client, tcp)),
             ],
+            servers: servers.to_vec(),
+            copies,
         };
         self.name_servers().insert(container.to_owned(), server);
         Ok(())

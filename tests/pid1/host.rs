@@ -173,10 +173,32 @@ impl Host {
 
     /// The answer of the API to `GET`, whatever its status.
     pub fn get(&self, path: &str) -> serde_json::Value {
+        self.ask("GET", path)
+    }
+
+    /// Replaces the engine by the same one, or by `binary`, and waits until the successor answers.
+    pub fn reload(&self, binary: Option<&Path>) {
+        let query = binary.map(|binary| format!("?binary={}", binary.display()));
+        let path = format!("/coracle/reload{}", query.unwrap_or_default());
+        let asked = self.ask("POST", &path);
+        assert_eq!(asked["message"], serde_json::Value::Null, "{}", self.log());
+        let now = self.get("/coracle/engine");
+        assert!(now["Generation"].is_u64(), "{now}");
+    }
+
+    /// The answer of the API, whatever its status.
+    pub fn ask(&self, method: &str, path: &str) -> serde_json::Value {
         let mut stream = UnixStream::connect(self.path("docker.sock")).expect("connect");
-        write!(stream, "GET {path} HTTP/1.0\r\nHost: d\r\n\r\n").expect("ask");
+        write!(
+            stream,
+            "{method} {path} HTTP/1.0\r\nHost: d\r\nContent-Length: 0\r\n\r\n"
+        )
+        .expect("ask");
         let answer = io::read_to_string(stream).expect("an answer");
         let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
+        if body.is_empty() {
+            return serde_json::Value::Null;
+        }
         serde_json::from_str(body).expect("JSON")
     }
 

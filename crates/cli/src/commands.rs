@@ -4,6 +4,7 @@ mod boot;
 mod completion;
 mod config;
 mod dev;
+mod engine;
 mod env;
 mod os;
 mod service;
@@ -40,6 +41,9 @@ enum Command {
     Os(os::Os),
     /// Print the device that LABEL=, UUID=, PARTLABEL= or PARTUUID= means
     Dev(dev::Dev),
+    /// System Docker itself
+    #[command(subcommand)]
+    Engine(engine::Engine),
     /// Run a command with the variables of rancher.environment
     Env(env::Env),
     /// Print a completion script
@@ -68,6 +72,7 @@ impl Ros {
             Command::Service(command) => command.run(context),
             Command::Os(command) => command.run(context),
             Command::Dev(command) => command.run(context),
+            Command::Engine(command) => command.run(context),
             Command::Env(command) => command.run(context),
             Command::Completion(command) => command.run(context),
         }

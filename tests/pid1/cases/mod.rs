@@ -19,6 +19,7 @@ mod logs;
 mod networks;
 mod prune;
 mod registry;
+mod reload;
 mod restart;
 mod run;
 mod terminal;

@@ -4,6 +4,7 @@ mod after_boot;
 mod compose;
 mod containers;
 mod iso;
+mod reload;
 mod ros;
 mod shutdown;
 mod survival;

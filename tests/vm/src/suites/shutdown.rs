@@ -8,6 +8,8 @@ use coracle_testkit::VmBuilder;
 use crate::check::{Check, Suite};
 use crate::guest::Guest;
 
+use super::reload;
+
 pub const SUITE: Suite = Suite {
     name: "shutdown",
     machine: |builder| Ok(blank_state_disk(builder)?.memory_mib(512)),
@@ -16,6 +18,10 @@ pub const SUITE: Suite = Suite {
         Check {
             name: "blank_state_disk_is_formatted",
             run: blank_state_disk_is_formatted,
+        },
+        Check {
+            name: "a_new_version_takes_over_in_place",
+            run: reload::a_new_version_takes_over_in_place,
         },
         Check {
             name: "reboot_keeps_what_the_state_disk_has",

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::answer::JSON;
 use crate::body::{self, JSON_LIMIT, RequestBody, Unread};
 use crate::error::{Error, Result};
+use crate::json;
 use crate::query::Query;
 use crate::version::ApiVersion;
 
@@ -72,7 +73,7 @@ fn parse_json<T: DeserializeOwned>(content_type: &str, bytes: &[u8]) -> Result<T
             "unsupported Content-Type header ({content_type}): must be 'application/json'"
         )));
     }
-    serde_json::from_slice(bytes).map_err(|error| match error.classify() {
+    json::parse(bytes).map_err(|error| match error.classify() {
         serde_json::error::Category::Eof => {
             Error::BadRequest("invalid JSON: got EOF while reading request body".into())
         }

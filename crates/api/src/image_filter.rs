@@ -58,6 +58,18 @@ impl ImageFilter {
             && self.since.is_none_or(|since| made > since)
     }
 
+    /// The image with the names that the filter `reference` wants, and no others: that is how Docker lists it.
+    pub fn narrowed(&self, mut image: Image) -> Image {
+        let patterns = self.filters.get("reference");
+        if !patterns.is_empty() {
+            image
+                .tags
+                .retain(|name| patterns.iter().any(|pattern| fits(pattern, name)));
+            image.digests.clear();
+        }
+        image
+    }
+
     /// Whether to prune an image: without `dangling=false` only those without a name.
     pub fn prunes(&self, image: &Image) -> bool {
         (self.dangling == Some(false) || is_dangling(image))
@@ -209,6 +221,23 @@ mod tests {
                 chosen(&|image| filter.prunes(image)),
             );
             assert_eq!(found, (listed.to_owned(), pruned.to_owned()), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_list_by_name_shows_the_names_that_fit() {
+        let image = Image {
+            tags: vec!["one:1".into(), "busybox:latest".into()],
+            ..images()[0].clone()
+        };
+        for (json, expected) in [
+            ("{}", &["one:1", "busybox:latest"][..]),
+            (r#"{"reference": ["one*"]}"#, &["one:1"]),
+            (r#"{"reference": ["busybox", "none"]}"#, &["busybox:latest"]),
+        ] {
+            let filters = Filters::parse(json).unwrap();
+            let filter = ImageFilter::new(filters, NOW.parse().unwrap()).unwrap();
+            assert_eq!(filter.narrowed(image.clone()).tags, expected, "{json}");
         }
     }
 

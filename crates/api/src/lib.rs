@@ -18,6 +18,7 @@ mod filters;
 mod frame;
 mod hijack;
 mod image_filter;
+mod json;
 mod machine;
 mod query;
 mod render;

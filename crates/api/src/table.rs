@@ -103,6 +103,7 @@ pub static ROUTES: &[Route] = routes! {
     ANY "/session" => refused::build,
     ANY "/grpc" => refused::build,
     GET "/plugins" => refused::plugins,
+    GET "/plugins/{name...}/json" => refused::no_plugin,
     ANY "/plugins/{rest...}" => refused::plugin,
     POST "/swarm/init" => refused::swarm_join,
     POST "/swarm/join" => refused::swarm_join,

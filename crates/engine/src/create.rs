@@ -329,8 +329,8 @@ pub fn fill_defaults(host: &mut HostConfig, has_bridge: bool) {
     }
     policy.maximum_retry_count.get_or_insert(0);
     host.console_size.get_or_insert_with(|| vec![0, 0]);
-    // Any other is refused.
-    if matches!(host.runtime.as_deref(), None | Some("" | "runc")) {
+    // Any other but runc's is refused; that one is shown as it was asked for.
+    if matches!(host.runtime.as_deref(), None | Some("")) {
         host.runtime = Some("coracle".to_owned());
     }
     if privileged {

@@ -28,6 +28,8 @@ pub fn merge(config: &mut ContainerConfig, image: &ImageConfig) {
     }
     add(&mut config.exposed_ports, defaults.exposed_ports.keys());
     add(&mut config.volumes, defaults.volumes.keys());
+    // Docker: shown as null.
+    config.volumes = config.volumes.take().filter(|volumes| !volumes.is_empty());
 
     // A single empty word resets the image's entry point.
     let reset = config.entrypoint.as_deref() == Some(&[String::new()]);

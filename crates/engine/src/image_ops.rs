@@ -109,6 +109,15 @@ impl Engine {
         Ok(loaded)
     }
 
+    /// Whether there are all images that [`Engine::save_images`] is to save.
+    ///
+    /// # Errors
+    /// Docker's texts.
+    pub async fn check_saved(&self, names: Vec<String>) -> Result<()> {
+        let store = Arc::clone(&self.images);
+        Ok(blocking(move || store.check_saved(&names)).await??)
+    }
+
     /// Writes images (names or ids) as a `docker save` archive to `output`, and gives it back at the end.
     ///
     /// # Errors

@@ -235,7 +235,11 @@ impl Engine {
             other => other,
         };
         let other = self.find(name).map_err(|error| {
-            Error::MissingForStart(format!("joining {what} namespace of container: {error}"))
+            Error::MissingForStart(if kind == "net" {
+                format!("joining {what} namespace of container: {error}")
+            } else {
+                error.to_string()
+            })
         })?;
         let data = other.data();
         let running = data.running.as_ref().ok_or_else(|| {

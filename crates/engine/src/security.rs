@@ -33,7 +33,8 @@ pub enum Seccomp {
 pub fn parse(options: &[String]) -> Result<SecurityOptions> {
     let mut parsed = SecurityOptions::default();
     for option in options {
-        let invalid = || Error::Invalid(format!("invalid --security-opt: {option:?}"));
+        let invalid =
+            |number: u8| Error::Invalid(format!("invalid --security-opt {number}: {option:?}"));
         if option == "no-new-privileges" {
             parsed.no_new_privileges = Some(true);
             continue;
@@ -41,12 +42,12 @@ pub fn parse(options: &[String]) -> Result<SecurityOptions> {
         let (key, value) = option
             .split_once('=')
             .or_else(|| option.split_once(':'))
-            .ok_or_else(invalid)?;
+            .ok_or_else(|| invalid(1))?;
         let flag = || match value {
             "true" => Ok(true),
             "false" => Ok(false),
             _ => Err(Error::Invalid(format!(
-                "invalid --security-opt: {option:?}: expected true or false"
+                "invalid --security-opt 2: {option:?}: expected true or false"
             ))),
         };
         match key {
@@ -63,10 +64,10 @@ pub fn parse(options: &[String]) -> Result<SecurityOptions> {
             "label" if value == "disable" => {}
             "apparmor" | "label" => {
                 return Err(Error::Invalid(format!(
-                    "invalid --security-opt: {option:?}: this kernel runs neither AppArmor nor SELinux"
+                    "invalid --security-opt 2: {option:?}: this kernel runs neither AppArmor nor SELinux"
                 )));
             }
-            _ => return Err(invalid()),
+            _ => return Err(invalid(2)),
         }
     }
     Ok(parsed)
@@ -104,7 +105,7 @@ mod tests {
                 parse_one(bad)
                     .unwrap_err()
                     .to_string()
-                    .starts_with("invalid --security-opt: "),
+                    .starts_with("invalid --security-opt "),
                 "{bad}"
             );
         }

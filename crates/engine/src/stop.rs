@@ -104,7 +104,10 @@ impl Engine {
         let container = self.find(reference)?;
         let number = signal
             .filter(|signal| !signal.is_empty())
-            .map_or(Ok(KILL), signals::parse)?;
+            .map_or(Ok(KILL), signals::parse)
+            .map_err(|error| {
+                Error::Invalid(format!("cannot kill container: {reference}: {error}"))
+            })?;
         let stop_signal = {
             let data = container.data();
             if !data.state.status.is_active() {
@@ -198,10 +201,7 @@ impl Engine {
                 )));
             }
             _ => {
-                return Err(Error::Conflict(format!(
-                    "Container {} is not running",
-                    container.id()
-                )));
+                return Err(Error::not_running(container.id()));
             }
         }
         self.freeze(&container, true).await?;

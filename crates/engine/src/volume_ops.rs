@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::engine::{Engine, blocking};
 use crate::error::{Error, Result};
-use crate::volumes::{Volume, VolumeRequest};
+use crate::volumes::{ANONYMOUS_LABEL, Volume, VolumeRequest};
 
 impl Engine {
     /// Makes a volume, or gives the one that has the name.
@@ -13,6 +13,12 @@ impl Engine {
     /// Docker's texts.
     pub async fn create_volume(self: &Arc<Self>, request: VolumeRequest) -> Result<Volume> {
         let engine = Arc::clone(self);
+        let mut request = request;
+        if request.name.is_empty() {
+            request
+                .labels
+                .insert(ANONYMOUS_LABEL.to_owned(), String::new());
+        }
         let (volume, new) = blocking(move || engine.volumes.create(request)).await??;
         if new {
             self.volume_event("create", &volume.name, &[("driver", "local".to_owned())]);
@@ -85,7 +91,8 @@ impl Engine {
     ) -> (Vec<String>, u64) {
         let (mut removed, mut bytes) = (Vec::new(), 0);
         for (volume, users) in self.list_volumes() {
-            if users > 0 || !accept(&volume) {
+            // Docker: what options lead to (a share, a disk) is not the engine's to clear away.
+            if users > 0 || !volume.options.is_empty() || !accept(&volume) {
                 continue;
             }
             let size = self.volume_size(&volume.data).await.unwrap_or(0);

@@ -136,12 +136,7 @@ impl Volumes {
         } else {
             request.name
         };
-        if !valid_name(&name) {
-            return Err(Error::Invalid(format!(
-                "create {name}: \"{name}\" includes invalid characters for a local volume name, only \
-                 \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path"
-            )));
-        }
+        check_name(&name)?;
         let mut table = self.table();
         if let Some(volume) = table.get(&name) {
             return Ok((volume.clone(), false));
@@ -264,8 +259,23 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Docker's rule for names of local volumes: at least two characters of `[a-zA-Z0-9_.-]`, the first alphanumeric.
-pub fn valid_name(name: &str) -> bool {
-    crate::names::valid(name) && !name.starts_with('/')
+///
+/// # Errors
+/// Docker's texts.
+pub fn check_name(name: &str) -> Result<()> {
+    if crate::names::valid(name) && !name.starts_with('/') {
+        return Ok(());
+    }
+    Err(Error::Invalid(if name.len() == 1 {
+        format!(
+            "create {name}: volume name is too short, names should be at least two alphanumeric characters"
+        )
+    } else {
+        format!(
+            "create {name}: \"{name}\" includes invalid characters for a local volume name, only \
+             \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path"
+        )
+    }))
 }
 
 #[cfg(test)]
@@ -338,7 +348,8 @@ mod tests {
             volumes.create(driver).unwrap_err().to_string(),
             "create : error looking up volume plugin nfs: plugin \"nfs\" not found"
         );
-        for name in ["a/b", "..", "-x", "x"] {
+        let (wrong, short) = ("includes invalid characters", "volume name is too short");
+        for (name, expected) in [("a/b", wrong), ("..", wrong), ("-x", wrong), ("x", short)] {
             let request = VolumeRequest {
                 name: name.into(),
                 ..VolumeRequest::default()
@@ -348,7 +359,7 @@ mod tests {
                     .create(request)
                     .unwrap_err()
                     .to_string()
-                    .contains("includes invalid characters"),
+                    .contains(expected),
                 "{name}"
             );
         }

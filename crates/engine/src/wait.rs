@@ -9,7 +9,7 @@ use crate::error::Result;
 /// What to wait for (API: `condition`).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum WaitCondition {
-    /// It does not run: at once when that is so already.
+    /// It does not run: at once when that is so already. An end that a restart follows counts.
     #[default]
     NotRunning,
     /// The end of the present or of the next run.
@@ -58,7 +58,7 @@ impl Waiter {
         let reached = |progress: &Progress| {
             progress.removed
                 || match condition {
-                    WaitCondition::NotRunning => !progress.active,
+                    WaitCondition::NotRunning => !progress.active || progress.exits > before,
                     WaitCondition::NextExit => progress.exits > before,
                     WaitCondition::Removed => false,
                 }

@@ -12,6 +12,9 @@ pub enum Error {
     /// No image has this name or id.
     #[error("No such image: {0}")]
     NotFound(String),
+    /// No image has this tag or digest; what `docker save` says then.
+    #[error("reference does not exist")]
+    NoSuchReference,
     /// A short id fits several images.
     #[error("multiple IDs found with provided prefix: {0}")]
     Ambiguous(String),
@@ -52,7 +55,7 @@ impl Error {
     pub fn status(&self) -> u16 {
         match self {
             Self::InvalidReference(_) | Self::Ambiguous(_) => 400,
-            Self::NotFound(_) => 404,
+            Self::NotFound(_) | Self::NoSuchReference => 404,
             Self::Conflict(_) => 409,
             Self::Archive(_) | Self::Io { .. } | Self::Malformed { .. } => 500,
         }

@@ -37,12 +37,13 @@ pub mod media_type {
     pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
     /// OCI's image configuration.
     pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-    /// Docker's layer, which is always compressed with gzip.
+    /// Docker's layer, as Docker makes it: compressed with gzip.
     pub const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 
     /// Layers whose compression is found out from their first bytes.
-    pub(super) const LAYERS: [&str; 8] = [
+    pub(super) const LAYERS: [&str; 9] = [
         DOCKER_LAYER,
+        "application/vnd.docker.image.rootfs.diff.tar",
         "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
         "application/vnd.oci.image.layer.v1.tar",
         "application/vnd.oci.image.layer.v1.tar+gzip",

@@ -15,7 +15,7 @@ $ docker create --storage-opt size=1G busybox true
 Error response from daemon: --storage-opt is supported only for overlay over xfs with 'pquota' mount option
 [1]
 $ docker create --isolation hyperv busybox true
-Error response from daemon: invalid isolation 'hyperv' on linux
+Error response from daemon: invalid isolation (hyperv): linux only supports 'default'
 [1]
 $ docker create --runtime kata busybox true
 Error response from daemon: unknown or invalid runtime name: kata

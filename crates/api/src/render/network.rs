@@ -42,11 +42,9 @@ pub fn inspect(network: &Network, members: &[(String, Endpoint)]) -> Value {
 }
 
 fn ipam_options(network: &Network) -> Value {
-    // Docker: an object where a client gave one or could have, null in the networks that are always there.
     match &network.ipam_options {
         Some(options) => sorted(options),
-        None if network.is_predefined() => Value::Null,
-        None => json!({}),
+        None => Value::Null,
     }
 }
 
@@ -92,10 +90,7 @@ pub fn of_container(connections: &[Connection]) -> Value {
 }
 
 fn endpoint(connection: &Connection) -> Value {
-    let mut settings = connection.settings.clone();
-    // What is shown is what the container has; what was asked for is in `IPAMConfig`.
-    settings.mac_address = None;
-    let mut out = complete(defaults::endpoint(), &settings);
+    let mut out = complete(defaults::endpoint(), &connection.settings);
     out["NetworkID"] = connection.id.as_str().into();
     if let Some(endpoint) = &connection.endpoint {
         out["EndpointID"] = endpoint.id.as_str().into();
@@ -293,7 +288,7 @@ mod tests {
                 "Name": "foo", "Id": "abc", "Created": "2023-11-14T22:13:20Z", "Scope": "local", "Driver": "bridge",
                 "EnableIPv4": true, "EnableIPv6": false,
                 "IPAM": {
-                    "Driver": "default", "Options": {},
+                    "Driver": "default", "Options": null,
                     "Config": [{
                         "Subnet": "10.0.0.0/24", "IPRange": "10.0.0.128/25", "Gateway": "10.0.0.1",
                         "AuxiliaryAddresses": {"dns": "10.0.0.9"}

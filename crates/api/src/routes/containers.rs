@@ -15,6 +15,7 @@ use crate::call::Call;
 use crate::container_filter::{self, ContainerFilter};
 use crate::error::{Error, Result};
 use crate::image_filter::{self, ImageNames};
+use crate::json;
 use crate::render::container::{Inspected, Places};
 use crate::render::summary::Listed;
 use crate::render::{self, unix_seconds};
@@ -162,8 +163,8 @@ fn request(mut body: Value, name: Option<&str>) -> Result<CreateRequest> {
         }
     }
     let wrong = |error: serde_json::Error| Error::BadRequest(format!("invalid JSON: {error}"));
-    let config = ContainerConfig::deserialize(&body).map_err(wrong)?;
-    let rest = Rest::deserialize(&body).map_err(wrong)?;
+    let config: ContainerConfig = json::from_value(body.clone()).map_err(wrong)?;
+    let rest: Rest = json::from_value(body.clone()).map_err(wrong)?;
     let host_config = rest.host_config.unwrap_or_default();
     let mut networking = rest.networking_config.unwrap_or_default();
     // Before API 1.44 the container had one, for the network of its mode.

@@ -106,7 +106,8 @@ pub async fn start(mut call: Call) -> Result<Answer> {
     }
     let request = &exec.request;
     let terminal = Terminal {
-        framing: Framing::of(request.tty),
+        // Docker: not whether there is a terminal decides, but what this request says.
+        framing: Framing::of(options.tty.unwrap_or(false)),
         backlog: None,
         output: exec.streams.subscribe(request.stdout, request.stderr),
         input: request.stdin.then(|| Keyboard {

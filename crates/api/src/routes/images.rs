@@ -33,11 +33,12 @@ pub async fn list(call: Call) -> Result<Answer> {
     }
     let images = engine.images().await?;
     let shown: Vec<Value> = images
-        .iter()
+        .into_iter()
         .filter(|image| filter.accepts(image))
         .map(|image| {
+            let image = filter.narrowed(image);
             render::image::summary(
-                image,
+                &image,
                 engine.image_users(&image.id.to_string()),
                 -1,
                 call.version,
@@ -152,10 +153,8 @@ pub async fn save_several(call: Call) -> Result<Answer> {
 }
 
 async fn archive(engine: Arc<Engine>, names: Vec<String>) -> Result<Answer> {
-    for name in &names {
-        // Once the archive has begun there is no way to say that an image is missing.
-        engine.image(name).await?;
-    }
+    // Once the archive has begun there is no way to say that an image is missing.
+    engine.check_saved(names.clone()).await?;
     let (writer, body) = body::written();
     tokio::spawn(async move {
         match engine.save_images(names, writer).await {

@@ -33,6 +33,12 @@ pub async fn plugins(_: Call) -> Result<Answer> {
     Answer::json(&json!([]))
 }
 
+/// `GET /plugins/{name}/json`: there is none, so that `docker inspect` goes on to say what it did not find.
+pub async fn no_plugin(call: Call) -> Result<Answer> {
+    let text = format!("plugin \"{}\" not found", call.target());
+    Err(Error::NotFound(text))
+}
+
 /// Every other call about plugins.
 pub async fn plugin(_: Call) -> Result<Answer> {
     Err(not_here("plugins"))

@@ -1,7 +1,7 @@
 //! What can be wrong with a request, in Docker's words.
 
 use bollard_stubs::models::{ContainerConfig, HostConfig, HostConfigIsolationEnum};
-use coracle_runtime::devices;
+use coracle_runtime::{capabilities, devices};
 
 use crate::error::{Error, Result};
 use crate::logs::Rotation;
@@ -124,7 +124,7 @@ pub fn check(config: &ContainerConfig, host: &HostConfig) -> Result<()> {
         devices::parse_rule(rule).map_err(|error| Error::Invalid(error.to_string()))?;
     }
     if let Some(request) = host.device_requests.iter().flatten().next() {
-        let capabilities: Vec<String> = request
+        let wanted: Vec<String> = request
             .capabilities
             .iter()
             .flatten()
@@ -133,7 +133,7 @@ pub fn check(config: &ContainerConfig, host: &HostConfig) -> Result<()> {
         return invalid(format!(
             "could not select device driver {:?} with capabilities: [{}]",
             request.driver.as_deref().unwrap_or_default(),
-            capabilities.join(" ")
+            wanted.join(" ")
         ));
     }
     if host.storage_opt.iter().flatten().next().is_some() {
@@ -142,13 +142,20 @@ pub fn check(config: &ContainerConfig, host: &HostConfig) -> Result<()> {
                 .into(),
         );
     }
+    for (names, field) in [(&host.cap_add, "CapAdd"), (&host.cap_drop, "CapDrop")] {
+        let names = names.as_deref().unwrap_or_default();
+        capabilities::resolve(names, &[], false, &capabilities::default_set())
+            .map_err(|error| Error::Invalid(format!("invalid {field}: {error}")))?;
+    }
     if let Some(isolation) = host.isolation.filter(|isolation| {
         !matches!(
             isolation,
             HostConfigIsolationEnum::EMPTY | HostConfigIsolationEnum::DEFAULT
         )
     }) {
-        return invalid(format!("invalid isolation '{isolation}' on linux"));
+        return invalid(format!(
+            "invalid isolation ({isolation}): linux only supports 'default'"
+        ));
     }
     if let Some(cgroup) = host.cgroup.as_deref().filter(|cgroup| !cgroup.is_empty()) {
         return invalid(format!("invalid cgroup spec: {cgroup}"));
@@ -230,8 +237,16 @@ mod tests {
                 ),
             ),
             (
+                json!({"CapAdd": ["CAP_FLY"]}),
+                Some("invalid CapAdd: unknown capability: \"CAP_FLY\""),
+            ),
+            (
+                json!({"CapDrop": ["CAP_FLY"]}),
+                Some("invalid CapDrop: unknown capability: \"CAP_FLY\""),
+            ),
+            (
                 json!({"Isolation": "hyperv"}),
-                Some("invalid isolation 'hyperv' on linux"),
+                Some("invalid isolation (hyperv): linux only supports 'default'"),
             ),
             (
                 json!({"Cgroup": "container:x"}),

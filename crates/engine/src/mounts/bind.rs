@@ -61,12 +61,13 @@ pub fn parse_bind(text: &str) -> Result<MountPoint> {
                 .to_owned();
         }
         _ if source.is_empty() => mount.anonymous = true,
-        _ if volumes::valid_name(source) => mount.name = Some(source.to_owned()),
         _ => {
-            return Err(Error::Invalid(format!(
-                "create {source}: \"{source}\" includes invalid characters for a local volume name, only \
-                 \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path"
-            )));
+            volumes::check_name(source)?;
+            mount.name = Some(source.to_owned());
+            // Docker: what nobody chose is for SELinux, which means nothing here but is shown.
+            if mode.is_empty() {
+                mount.mode = "z".to_owned();
+            }
         }
     }
     Ok(mount)
@@ -179,6 +180,7 @@ mod tests {
                 "data:/b",
                 MountPoint {
                     name: Some("data".into()),
+                    mode: "z".into(),
                     ..volume.clone()
                 },
             ),

@@ -8,7 +8,6 @@ use super::bind::clean;
 use crate::error::{Error, Result};
 use crate::mounts::DEFAULT_PROPAGATION;
 use crate::record::{MountKind, MountPoint};
-use crate::volumes;
 
 /// Checks one entry and turns it into a mount point.
 ///
@@ -125,10 +124,9 @@ fn volume(mount: &Mount, source: &str, point: &mut MountPoint) -> Result<(), Str
     point.subpath = subpath(options.subpath)?;
     if source.is_empty() {
         point.anonymous = true;
-    } else if volumes::valid_name(source) {
-        point.name = Some(source.to_owned());
     } else {
-        return Err(format!("\"{source}\" is not a valid volume name"));
+        // It is checked when the volume is made.
+        point.name = Some(source.to_owned());
     }
     Ok(())
 }

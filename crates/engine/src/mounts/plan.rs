@@ -119,7 +119,9 @@ fn inherited(entry: &str, sources: &impl Sources) -> Result<Vec<MountPoint>> {
         )));
     }
     let points = sources
-        .mounts_of(name)?
+        .mounts_of(name)
+        // Not "not found": clients would go and pull the container's image.
+        .map_err(|error| Error::Invalid(error.to_string()))?
         .into_iter()
         .filter(|point| point.kind != MountKind::Tmpfs)
         .map(|point| {

@@ -104,7 +104,10 @@ impl Engine {
             else {
                 let (name, runs) = (other.name(), other.is_active());
                 return Err(Error::Internal(if runs {
-                    format!("Cannot link to /{name}, as it does not belong to the default network")
+                    format!(
+                        "container {} not attached to default bridge network",
+                        other.id()
+                    )
                 } else {
                     format!("Cannot link to a non running container: /{name} AS {alias}")
                 }));

@@ -72,14 +72,26 @@ impl Store {
         archive.finish().map_err(failed)
     }
 
+    /// Whether there are all the images that [`Store::save`] is to write.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] or [`Error::NoSuchReference`], as Docker words it.
+    pub fn check_saved(&self, names: &[String]) -> Result<(), Error> {
+        names.iter().try_for_each(|name| self.named(name).map(drop))
+    }
+
     /// The images that a name means, each with the tag to keep (in full form).
     fn named(&self, name: &str) -> Result<Vec<(Image, Option<String>)>, Error> {
         let catalogue = self.catalogue();
+        let parsed = Reference::parse(name);
+        let complete = parsed
+            .as_ref()
+            .is_ok_and(|parsed| parsed.tag.is_some() || parsed.digest.is_some());
         if let Ok(Reference {
             name: repository,
             tag: None,
             digest: None,
-        }) = Reference::parse(name)
+        }) = parsed
         {
             let tags: Vec<_> = catalogue
                 .ids()
@@ -91,7 +103,11 @@ impl Store {
                 return Ok(tags);
             }
         }
-        let found = catalogue.resolve(name)?;
+        let found = catalogue.resolve(name).map_err(|error| match error {
+            Error::NotFound(_) if complete => Error::NoSuchReference,
+            Error::NotFound(_) => Error::NotFound(name.to_owned()),
+            error => error,
+        })?;
         let tag = found
             .name
             .filter(|name| name.digest.is_none())

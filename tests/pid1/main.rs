@@ -9,6 +9,5 @@
 mod busybox;
 mod cases;
 mod host;
-mod mask;
 mod registry;
 mod session;

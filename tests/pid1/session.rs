@@ -1,7 +1,8 @@
 //! Sessions: commands with what they must print.
 
+use coracle_testkit::transcript::{mask, squeeze};
+
 use crate::host::Host;
-use crate::mask::mask;
 
 impl Host {
     /// Runs the commands of `script`, each a line that begins with `$ `, and compares the whole: after each command follows
@@ -27,23 +28,4 @@ impl Host {
             panic!("the session differs");
         }
     }
-}
-
-/// Runs of spaces inside a line become two, those at its end none.
-fn squeeze(line: &str) -> String {
-    let mut out = String::new();
-    let mut spaces = 0;
-    for character in line.chars() {
-        if character == ' ' {
-            spaces += 1;
-            continue;
-        }
-        if spaces > 0 {
-            let indent = out.is_empty();
-            out.push_str(&" ".repeat(if indent { spaces } else { spaces.min(2) }));
-            spaces = 0;
-        }
-        out.push(character);
-    }
-    out
 }

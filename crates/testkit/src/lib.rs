@@ -34,6 +34,7 @@ mod serial;
 mod socket;
 mod ssh;
 mod state_dir;
+pub mod transcript;
 mod vm;
 
 pub use accelerator::Accelerator;

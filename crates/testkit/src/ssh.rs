@@ -198,6 +198,39 @@ impl Ssh {
         client.output().is_ok_and(|output| output.status.success())
     }
 
+    /// Lets a unix socket `local` of this host lead to one of the guest.
+    ///
+    /// # Errors
+    /// There is no shared connection, or one of the sides refuses.
+    pub fn forward_socket(&self, local: &Path, guest: &str) -> Result<()> {
+        let local = std::path::absolute(local).map_err(Error::io("resolve", local))?;
+        self.forward(&["-L", &format!("{}:{guest}", local.display())])
+    }
+
+    /// Lets a port of the guest's loopback address lead to one of this host's.
+    ///
+    /// # Errors
+    /// As [`Ssh::forward_socket`].
+    pub fn forward_port_back(&self, guest: u16, host: u16) -> Result<()> {
+        self.forward(&["-R", &format!("127.0.0.1:{guest}:127.0.0.1:{host}")])
+    }
+
+    fn forward(&self, arguments: &[&str]) -> Result<()> {
+        let mut client = self.client();
+        client.args(["-O", "forward"]).args(arguments);
+        let output = client
+            .arg(self.target())
+            .stdin(Stdio::null())
+            .output()
+            .map_err(missing_client)?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(Error::Ssh(
+            String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        ))
+    }
+
     /// Ends the shared connection, if there is one; after a reboot of the guest it would hang.
     pub fn disconnect(&self) {
         let mut client = self.client();

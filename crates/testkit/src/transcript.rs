@@ -1,4 +1,4 @@
-//! Replacing what differs from run to run: ids, digests, times, lengths of time.
+//! Output of programs in a form that can be compared: what differs from run to run (ids, digests, times, lengths of time) is replaced.
 
 /// `text` with `<id>` for identifiers, `<time>` for times, `<ago>` for how long ago something was.
 pub fn mask(text: &str) -> String {
@@ -76,23 +76,47 @@ fn mask_ago(line: &str) -> String {
     line
 }
 
-#[test]
-fn what_differs_is_masked() {
-    for (text, expected) in [
-        ("0123456789ab\n", "<id>\n"),
-        (
-            "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-            "sha256:<id>",
-        ),
-        ("at 2026-01-02T03:04:05.678Z ok", "at <time> ok"),
-        ("Up 3 seconds", "Up <ago>"),
-        (
-            "Exited (1) 11 seconds ago, 1 second ago",
-            "Exited (1) <ago> ago, <ago> ago",
-        ),
-        ("Exited (0) Less than a second ago", "Exited (0) <ago> ago"),
-        ("nothing 12 to mask", "nothing 12 to mask"),
-    ] {
-        assert_eq!(mask(text), expected);
+/// Runs of spaces inside a line become two, those at its end none.
+pub fn squeeze(line: &str) -> String {
+    let mut out = String::new();
+    let mut spaces = 0;
+    for character in line.chars() {
+        if character == ' ' {
+            spaces += 1;
+            continue;
+        }
+        if spaces > 0 {
+            let indent = out.is_empty();
+            out.push_str(&" ".repeat(if indent { spaces } else { spaces.min(2) }));
+            spaces = 0;
+        }
+        out.push(character);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_is_masked() {
+        for (text, expected) in [
+            ("0123456789ab\n", "<id>\n"),
+            (
+                "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+                "sha256:<id>",
+            ),
+            ("at 2026-01-02T03:04:05.678Z ok", "at <time> ok"),
+            ("Up 3 seconds", "Up <ago>"),
+            (
+                "Exited (1) 11 seconds ago, 1 second ago",
+                "Exited (1) <ago> ago, <ago> ago",
+            ),
+            ("Exited (0) Less than a second ago", "Exited (0) <ago> ago"),
+            ("nothing 12 to mask", "nothing 12 to mask"),
+        ] {
+            assert_eq!(mask(text), expected);
+        }
     }
 }

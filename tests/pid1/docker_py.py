@@ -64,6 +64,8 @@ def streams(client):
     assert next(attached).strip().isdigit()
     assert container.exec_run(["sh", "-c", "echo $A; exit 4"], environment={"A": "x"}) == (4, b"x\n")
     assert container.exec_run("sh -c 'echo o; echo e >&2'", demux=True).output == (b"o\n", b"e\n")
+    exec_id = client.api.exec_create(container.id, ["echo", "hi"], tty=True)["Id"]
+    assert client.api.exec_start(exec_id) == b"hi\r\n"
     socket = container.exec_run("cat", stdin=True, socket=True).output._sock
     socket.sendall(b"hello")
     socket.shutdown(1)
@@ -153,6 +155,11 @@ def networks(client):
     container = client.containers.run("busybox", "sleep 1000", detach=True, name="own1", network="own")
     other = client.networks.create("other")
     other.connect(container, aliases=["web"])
+    idle = client.containers.create("busybox", "true")
+    client.api.connect_container_to_network(idle.id, "other", mac_address="02:42:ac:11:00:02")
+    idle.reload()
+    assert idle.attrs["NetworkSettings"]["Networks"]["other"]["MacAddress"] == "02:42:ac:11:00:02"
+    idle.remove()
     container.reload()
     networks = container.attrs["NetworkSettings"]["Networks"]
     assert networks["own"]["IPAddress"] == "10.77.0.1"

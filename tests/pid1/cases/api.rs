@@ -280,10 +280,10 @@ $ docker save busybox other:1 | docker load | sort
 Loaded image: busybox:latest
 Loaded image: other:1
 $ docker save nope >/dev/null
-Error response from daemon: No such image: nope:latest
+Error response from daemon: No such image: nope
 [1]
 $ head -c 100000 /dev/zero | docker load
-invalid archive: no manifest.json: this is not an image archive made by docker save
+invalid archive: neither manifest.json nor oci-layout: this is no image archive
 [1]
 $ docker create --name web busybox true >/dev/null; docker export web | tar -t | grep -c '^bin/busybox$'
 1

@@ -35,6 +35,21 @@ linux 1.53 1.24
 $ docker network ls --format '{{.Name}} {{.Driver}}' | sort
 host host
 none null
+$ docker inspect nosuch
+[]
+Error: No such object: nosuch
+[1]
+$ docker pause idle
+Error response from daemon: container <id> is not running
+[1]
+$ docker kill -s NOSUCH web
+Error response from daemon: cannot kill container: web: invalid signal: NOSUCH
+[1]
+$ docker run --rm --volumes-from nosuch busybox true
+docker: Error response from daemon: No such container: nosuch
+
+Run 'docker run --help' for more information
+[125]
 $ docker container prune -f | head -n 1
 Deleted Containers:
 $ docker ps -a --format '{{.Names}}'

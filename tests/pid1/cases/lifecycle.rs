@@ -95,7 +95,7 @@ $ timeout 20 sh -c 'until docker logs kk | grep -q hup; do :; done'; docker logs
 ready
 hup
 $ docker kill -s NOPE kk
-Error response from daemon: invalid signal: NOPE
+Error response from daemon: cannot kill container: kk: invalid signal: NOPE
 [1]
 $ docker rm -f kk
 kk

@@ -32,6 +32,11 @@ named
 other
 $ docker volume prune -f --all --filter label!=a >/dev/null; docker volume ls -q; docker rm -f runs
 runs
+$ docker volume create -o type=tmpfs -o device=tmpfs share; docker volume create >/dev/null; docker volume prune -f | wc -l; docker volume prune -fa; docker volume ls -q
+share
+4
+Total reclaimed space: 0B
+share
 "#,
     );
 }

@@ -7,13 +7,16 @@ fn policies_start_a_container_again() {
     let Some(host) = Host::start() else { return };
     host.session(
         r#"
-$ docker run -d --restart on-failure:2 --name rr busybox sh -c 'echo run; exit 4'; docker wait rr; docker logs rr; docker inspect -f '{{.RestartCount}} {{.State.Status}}' rr
+$ docker run -d --restart on-failure:2 --name rr busybox sh -c 'echo run; exit 4'; until [ "$(docker inspect -f '{{.State.Status}}' rr)" = exited ]; do :; done; docker logs rr; docker inspect -f '{{.RestartCount}} {{.State.Status}}' rr
 <id>
-4
 run
 run
 run
 2 exited
+$ docker run -d --restart always --name ww busybox sh -c 'sleep 0.5; exit 3'; docker wait ww; docker rm -f ww
+<id>
+3
+ww
 $ docker run -d --restart always --name aa busybox sh -c 'echo run; sleep 0.2'; until [ "$(docker inspect -f '{{.RestartCount}}' aa)" -ge 2 ]; do :; done; docker stop aa; docker inspect -f '{{.State.Status}} {{.State.Restarting}}' aa
 <id>
 aa

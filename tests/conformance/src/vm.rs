@@ -21,7 +21,7 @@ const DIR: &str = "/run/conformance";
 /// Options of `vm`.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// The coracle binary; one that needs no newer libc than the console's.
+    /// The coracle binary, linked statically: the console has no libgcc.
     #[arg(long, value_name = "FILE", default_value = "target/debug/coracle")]
     coracle: PathBuf,
     /// RAM in MiB.

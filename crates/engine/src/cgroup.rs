@@ -3,10 +3,13 @@
 //! Only files that exist are written, so that the engine also works in a tree without controllers (its tests run in
 //! one).
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::error::{Doing, Error, Result};
@@ -14,6 +17,8 @@ use crate::signals;
 
 /// Controllers that containers are given when the kernel has them.
 const CONTROLLERS: &[&str] = &["cpu", "cpuset", "io", "memory", "pids"];
+/// How long killed processes may take to leave a group: those that wait for a disk or a server take theirs.
+const LEAVING: Duration = Duration::from_secs(5);
 /// `CGROUP2_SUPER_MAGIC`, `linux/magic.h`.
 const CGROUP2_MAGIC: u64 = 0x6367_7270;
 
@@ -31,15 +36,11 @@ impl Cgroups {
     /// # Errors
     /// When no cgroup2 hierarchy is mounted or it cannot be written.
     pub fn new(parent: &str) -> Result<Self> {
-        let mount = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
-            .into_iter()
-            .map(PathBuf::from)
-            .find(|path| is_cgroup2(path))
-            .ok_or_else(|| {
-                Error::Internal(
-                    "no cgroup v2 hierarchy is mounted: mount one at /sys/fs/cgroup".to_owned(),
-                )
-            })?;
+        let mount = hierarchy().ok_or_else(|| {
+            Error::Internal(
+                "no cgroup v2 hierarchy is mounted: mount one at /sys/fs/cgroup".to_owned(),
+            )
+        })?;
         let parent = format!("/{}", parent.trim_matches('/'));
         let group = mount.join(&parent[1..]);
         fs::create_dir_all(&group).doing(|| format!("make control group {}", group.display()))?;
@@ -62,6 +63,33 @@ impl Cgroups {
         self.controllers.iter().any(|name| name == controller)
     }
 
+    /// Ends what a former engine's containers have left in the groups under the parent, but for those that go on: first all
+    /// are killed, then all are removed, also those of containers that are gone. Blocks as [`Cgroup::remove`].
+    pub fn clear(&self, goes_on: impl Fn(&str) -> bool) {
+        // A client may have put containers into groups of its own below the parent.
+        let is_leftover = |dir: &PathBuf| {
+            let id = dir.file_name().and_then(|name| name.to_str());
+            id.is_some_and(|id| id.len() == 64 && !goes_on(id))
+        };
+        let groups: Vec<Cgroup> = children(&self.mount.join(&self.parent[1..]))
+            .into_iter()
+            .filter(is_leftover)
+            .map(|dir| Cgroup {
+                path: format!(
+                    "/{}",
+                    dir.strip_prefix(&self.mount).unwrap_or(&dir).display()
+                ),
+                dir,
+            })
+            .collect();
+        for group in &groups {
+            group.kill();
+        }
+        for group in &groups {
+            group.remove();
+        }
+    }
+
     /// The group of container `id`; `parent` is `HostConfig.CgroupParent`.
     pub fn container(&self, id: &str, parent: Option<&str>) -> Cgroup {
         let parent = match parent {
@@ -74,6 +102,20 @@ impl Cgroups {
             path,
         }
     }
+}
+
+/// The directory of the group `parent`, if it exists.
+pub fn find(parent: &str) -> Option<PathBuf> {
+    let group = hierarchy()?.join(parent.trim_matches('/'));
+    group.is_dir().then_some(group)
+}
+
+/// Where the hierarchy is mounted.
+fn hierarchy() -> Option<PathBuf> {
+    ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"]
+        .into_iter()
+        .map(PathBuf::from)
+        .find(|path| is_cgroup2(path))
 }
 
 fn is_cgroup2(path: &Path) -> bool {
@@ -210,9 +252,40 @@ impl Cgroup {
         self.read_key("memory.events", "oom_kill")
     }
 
-    /// Removes it and the groups below, as far as they are empty.
+    /// Removes it and the groups below. Blocks until killed processes have left it, though not for ever.
     pub fn remove(&self) {
+        if let Err(error) = self.wait_until_empty() {
+            tracing::warn!("wait for the processes of {}: {error}", self.dir.display());
+        }
         remove_tree(&self.dir);
+    }
+
+    /// The kernel tells changes of `cgroup.events` by `POLLPRI` (Documentation/admin-guide/cgroup-v2.rst).
+    fn wait_until_empty(&self) -> io::Result<()> {
+        let path = self.dir.join("cgroup.events");
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            file => file?,
+        };
+        let deadline = Instant::now() + LEAVING;
+        loop {
+            // Reading arms the next event.
+            let mut text = [0; 256];
+            let count = file.read_at(&mut text, 0)?;
+            if value_of(&String::from_utf8_lossy(&text[..count]), "populated") == 0 {
+                return Ok(());
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            let timeout = rustix::event::Timespec::try_from(left).ok();
+            let mut watched = [PollFd::new(&file, PollFlags::PRI)];
+            match poll(&mut watched, timeout.as_ref()) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 }
 
@@ -255,7 +328,7 @@ fn remove_tree(dir: &Path) {
     match fs::remove_dir(dir) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        // A killed process may take a moment to leave; the next start of the container removes the group.
+        // A process that hangs in the kernel; the next start of the container or of the engine removes the group.
         Err(error) => tracing::debug!("remove control group {}: {error}", dir.display()),
     }
 }

@@ -19,13 +19,30 @@ pub enum Durability {
     Ordered,
 }
 
+/// Extension of what is being written.
+pub const UNFINISHED: &str = "new";
+
+/// Removes what interrupted writes have left in `dir`. Nobody needs it: a failure is reported only.
+pub fn remove_unfinished(dir: &Path) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.extension().is_some_and(|found| found == UNFINISHED)
+            && entry.file_type().is_ok_and(|kind| kind.is_file())
+            && let Err(error) = fs::remove_file(&path)
+        {
+            tracing::warn!("remove {}: {error}", path.display());
+        }
+    }
+}
+
 /// Replaces `path` by `content` through a rename.
 ///
 /// # Errors
 /// When a file or its directory cannot be written; then `path` is as before.
 pub fn replace(path: &Path, content: &[u8], durability: Durability) -> Result<()> {
     let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".new");
+    temporary.push(".");
+    temporary.push(UNFINISHED);
     let temporary = Path::new(&temporary);
     let doing = || format!("write {}", path.display());
     let mut file = OpenOptions::new()

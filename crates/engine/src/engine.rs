@@ -20,6 +20,7 @@ use crate::events::{Events, Kind};
 use crate::exec::Exec;
 use crate::handover::{Arrival, Former};
 use crate::listen::Listeners;
+use crate::lock::RootLock;
 use crate::logs::Rotation;
 use crate::networks::{DefaultBridge, Networks};
 use crate::oom::OomWatch;
@@ -98,6 +99,7 @@ pub struct Engine {
     pub(crate) reloading: tokio::sync::Mutex<()>,
     /// What is to be executed, once a hand-over is ready.
     pub(crate) wanted: watch::Sender<Option<PathBuf>>,
+    _lock: RootLock,
 }
 
 impl Engine {
@@ -105,7 +107,7 @@ impl Engine {
     /// Call it inside a tokio runtime. There can be one engine in a process.
     ///
     /// # Errors
-    /// When a directory, the image store or the control group hierarchy cannot be used.
+    /// When a directory, the image store or the control group hierarchy cannot be used, or another engine works on the root.
     pub fn new(options: Options, reaper: Arc<Reaper>) -> Result<Arc<Self>> {
         Self::open(options, reaper, &mut Former::default())
     }
@@ -133,6 +135,7 @@ impl Engine {
         ] {
             fs::create_dir_all(dir).doing(|| format!("make {}", dir.display()))?;
         }
+        let lock = RootLock::take(&options.root)?;
         let before = &former.handover;
         let started = time::parse(&before.started).unwrap_or_else(Timestamp::now);
         let images = Store::open(options.bundled.clone(), options.root.clone())?;
@@ -164,6 +167,7 @@ impl Engine {
             generation: before.generation,
             reloading: tokio::sync::Mutex::default(),
             wanted: watch::channel(None).0,
+            _lock: lock,
             options,
         });
         engine.load_containers(&containers, former)?;

@@ -4,12 +4,13 @@
 //! gives. The files here hold one subject each: what is kept (`record`, `disk`, `table`, `volumes`), how a container
 //! comes to run (`create`, `prepare`, `spec`, `start`), what serves it while it does (`stdio`, `pump`, `streams`,
 //! `logs`, `exec`, `health`, `oom`), how it ends (`supervise`, `stop`, `remove`, `restart`, `restore`), and what becomes of
-//! it (`commit`). `handover` is how a new version takes over.
+//! it (`commit`). `handover` is how a new version takes over; `check` tells whether all of that agrees.
 
 mod archive;
 mod attach;
 mod cgroup;
 mod changes;
+mod check;
 mod commit;
 mod console;
 mod container;
@@ -27,6 +28,7 @@ mod image_defaults;
 mod image_ops;
 mod import;
 mod listen;
+mod lock;
 mod log_options;
 mod logs;
 mod mount_sources;
@@ -73,6 +75,7 @@ mod work;
 pub use archive::{ExtractOptions, PathStat};
 pub use attach::{AttachRequest, Attachment, LogStream};
 pub use changes::ChangeKind;
+pub use check::{Check, Finding};
 pub use commit::CommitRequest;
 pub use container::{Container, Snapshot};
 pub use create::{CreateRequest, Created};

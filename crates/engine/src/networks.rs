@@ -125,6 +125,7 @@ impl Networks {
         goes_on: bool,
     ) -> Result<Self> {
         fs::create_dir_all(&dir).doing(|| format!("make {}", dir.display()))?;
+        disk::remove_unfinished(&dir);
         let mut state = State::default();
         for network in predefined(created, bridge) {
             state.networks.insert(network.id.clone(), network);

@@ -15,11 +15,12 @@ use crate::record::Status;
 use crate::restart::Policy;
 use crate::rootfs::detach;
 use crate::stop::STOP_TIMEOUT;
-use crate::{listen, time};
+use crate::{disk, listen, time};
 
 impl Engine {
     /// Reads every container under `dir`. One whose record is damaged is left alone and reported.
     pub(crate) fn load_containers(&self, dir: &Path, former: &Former) -> Result<()> {
+        self.cgroups.clear(|id| former.container(id).is_some());
         for entry in fs::read_dir(dir)
             .doing(|| format!("list {}", dir.display()))?
             .flatten()
@@ -33,6 +34,7 @@ impl Engine {
                 fs::remove_dir_all(&path).doing(|| format!("remove {}", path.display()))?;
                 continue;
             }
+            disk::remove_unfinished(&path);
             match Container::load(path.clone()) {
                 Ok(container) => self.adopt_loaded(container, former),
                 // Without a record it was never promised to anybody: its creation was cut short.

@@ -4,10 +4,12 @@ mod local;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{self, Durability};
@@ -17,6 +19,9 @@ use crate::{id, time};
 
 /// Label of volumes that were made for one container.
 pub const ANONYMOUS_LABEL: &str = "com.docker.volume.anonymous";
+
+/// How the directory of a volume begins that is being removed: no name of a volume does.
+const GOING: &str = ".removed-";
 
 /// One volume.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -66,8 +71,8 @@ pub struct Volumes {
 }
 
 impl Volumes {
-    /// Reads the volumes under `dir`. One whose file is damaged keeps its data and loses its labels. Those in `users` are
-    /// mounted, each for these containers.
+    /// Reads the volumes under `dir`. One whose file is damaged keeps its data and loses its labels; what was being made or
+    /// removed when a former engine ended is removed. Those in `users` are mounted, each for these containers.
     ///
     /// # Errors
     /// When the directory cannot be made or listed.
@@ -82,14 +87,20 @@ impl Volumes {
                 continue;
             };
             let data = entry.path().join("_data");
-            if !data.is_dir() {
-                continue;
-            }
+            let file = entry.path().join("volume.json");
             if !users.contains_key(&name) {
                 // Of a former engine; a volume without options has nothing mounted.
                 detach(&data);
             }
-            let file = entry.path().join("volume.json");
+            disk::remove_unfinished(&entry.path());
+            if name.starts_with(GOING) || !file.exists() && is_empty(&data) {
+                let removed = remove_unmounted(&entry.path());
+                removed.doing(|| format!("remove {}", entry.path().display()))?;
+                continue;
+            }
+            if !data.is_dir() {
+                continue;
+            }
             let volume = disk::read_json::<Volume>(&file).unwrap_or_else(|error| {
                 tracing::warn!("volume {name}: {error}");
                 Volume {
@@ -193,10 +204,16 @@ impl Volumes {
             )));
         }
         let dir = self.dir.join(name);
-        fs::remove_dir_all(&dir).doing(|| format!("remove {}", dir.display()))?;
+        // A rename first: whatever happens next, the volume does not come back half.
+        let going = self.dir.join(format!("{GOING}{name}"));
+        if going.exists() {
+            // An earlier removal has failed on the way.
+            remove_unmounted(&going).doing(|| format!("remove {}", going.display()))?;
+        }
+        fs::rename(&dir, &going).doing(|| format!("remove {}", dir.display()))?;
         table.remove(name);
         self.users().remove(name);
-        Ok(())
+        fs::remove_dir_all(&going).doing(|| format!("remove {}", going.display()))
     }
 
     /// Mounts what a volume's options say, for `user`, unless it is mounted already. Blocks.
@@ -247,6 +264,22 @@ impl Volumes {
     }
 }
 
+/// Whether there is nothing in a directory, or no directory.
+fn is_empty(dir: &Path) -> bool {
+    match fs::read_dir(dir) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
+/// Deletes a volume's directory, unless its data is still mounted.
+fn remove_unmounted(dir: &Path) -> io::Result<()> {
+    if is_mounted(&dir.join("_data")) {
+        return Err(Errno::BUSY.into());
+    }
+    fs::remove_dir_all(dir)
+}
+
 /// Whether something is mounted on `path`: then what is below it is not the volume's to delete.
 fn is_mounted(path: &Path) -> bool {
     let flags = AtFlags::SYMLINK_NOFOLLOW;
@@ -295,7 +328,22 @@ mod tests {
         assert!(new && made.data.is_dir());
         assert_eq!(volumes.create(request).unwrap(), (made.clone(), false));
         let (anonymous, _) = volumes.create(VolumeRequest::default()).unwrap();
+        // The former engine was killed while it made one and removed others.
+        for cut_short in [
+            "made/_data",
+            ".removed-whole/_data",
+            ".removed-half",
+            "half",
+        ] {
+            fs::create_dir_all(dir.path().join("volumes").join(cut_short)).unwrap();
+        }
+        fs::write(dir.path().join("volumes/data/volume.json.new"), "").unwrap();
         let again = Volumes::open(dir.path().join("volumes"), BTreeMap::new()).unwrap();
+        let kept = fs::read_dir(dir.path().join("volumes")).unwrap().count();
+        assert_eq!(
+            (kept, made.data.join("../volume.json.new").exists()),
+            (2, false)
+        );
         assert_eq!(again.get("data").unwrap(), made);
         assert_eq!(again.list().len(), 2);
         again.remove(&anonymous.name).unwrap();

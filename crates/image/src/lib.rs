@@ -24,4 +24,6 @@ pub use error::Error;
 pub use image::Image;
 pub use platform::Platform;
 pub use reference::{Named, Reference};
-pub use store::{Commit, ImageUse, Incoming, Loaded, Origin, Received, Removed, Store};
+pub use store::{
+    Check, Commit, Finding, ImageUse, Incoming, Loaded, Origin, Received, Removed, Store,
+};

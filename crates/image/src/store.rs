@@ -1,6 +1,7 @@
 //! The image store: the bundled images, and the writable ones under `/var/lib/system-docker`.
 
 mod catalogue;
+mod check;
 mod commit;
 mod load;
 mod open;
@@ -21,6 +22,7 @@ use crate::files::{Layout, write_atomically};
 use crate::image::Image;
 use crate::reference::Reference;
 
+pub use self::check::{Check, Finding};
 pub use self::commit::Commit;
 pub use self::load::Loaded;
 pub use self::origins::Origin;

@@ -50,6 +50,9 @@ impl Message {
 
 /// Runs the helper. `args` are those after `coracle unpack`.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    if coracle_sys::spawn::end_with_parent().is_err() {
+        return ExitCode::FAILURE;
+    }
     let result = match Arguments::parse(args) {
         Ok(Arguments::Load { root }) => archive::load(io::stdin().lock(), &root),
         Ok(Arguments::Layer { target, diff_id }) => layer::run(&target, diff_id.as_ref()),

@@ -30,6 +30,9 @@ pub(crate) use self::log::Line;
 ///
 /// Must be called in a single-threaded process, before anything else was opened.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    if coracle_sys::spawn::end_with_parent().is_err() {
+        return ExitCode::FAILURE;
+    }
     // The first process of a container inherits it, and Docker's is 022.
     rustix::process::umask(Mode::WGRP | Mode::WOTH);
     // Without additional groups libcontainer leaves it with ours. Only root has any to give up, or may.

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::ptr;
 
-use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, waitpid};
 
 /// What to execute, with which arguments, environment and descriptors.
 ///
@@ -151,6 +151,23 @@ impl Command {
         };
         check(error)?;
         Pid::from_raw(pid).ok_or_else(|| io::Error::other("posix_spawn gave no process id"))
+    }
+}
+
+/// For helpers: the calling process is killed when the thread that has started it ends, which lasts as long as it waits for
+/// the helper. What a helper would still do after that nobody expects, least of all the parent's successor.
+///
+/// # Errors
+/// When the parent has ended already.
+pub fn end_with_parent() -> io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    // Between its start and here the parent may have ended; then another program is the parent.
+    let parent = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
+    let program = |pid: &str| std::fs::read_link(format!("/proc/{pid}/exe"));
+    match (program("self"), program(&parent.to_string())) {
+        (Ok(own), Ok(other)) if own != other => Err(io::Error::other("the parent has ended")),
+        // Without /proc, or without the right to know, nothing is wrong.
+        _ => Ok(()),
     }
 }
 

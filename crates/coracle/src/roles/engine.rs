@@ -22,7 +22,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::log;
 
-const USAGE: &str = "usage: coracle engine --root DIR --exec-root DIR --socket PATH [--images DIR] [--cgroup-parent PATH] [--config FILE] [--bridge NAME|none] [--bip ADDRESS/PREFIX] [--insecure-registry HOST]... [--registry-mirror URL]...";
+mod check;
+
+const USAGE: &str = "usage: coracle engine check [OPTIONS]\n       coracle engine --root DIR --exec-root DIR --socket PATH [--images DIR] [--cgroup-parent PATH] [--config FILE] [--bridge NAME|none] [--bip ADDRESS/PREFIX] [--insecure-registry HOST]... [--registry-mirror URL]...";
 
 /// As in PID 1: the engine mostly waits, its work is in helpers.
 const WORKERS: usize = 2;
@@ -64,8 +66,12 @@ pub fn handover(_: Vec<OsString>) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs until SIGTERM or SIGINT, then stops every container. SIGUSR2 replaces the engine by the installed one.
-pub fn run(args: Vec<OsString>) -> anyhow::Result<ExitCode> {
+/// Runs until SIGTERM or SIGINT, then stops every container. SIGUSR2 replaces the engine by the installed one. `check` looks
+/// at what an engine keeps instead.
+pub fn run(mut args: Vec<OsString>) -> anyhow::Result<ExitCode> {
+    if args.first().is_some_and(|arg| arg == "check") {
+        return check::run(args.split_off(1));
+    }
     let arguments = parse(args)?;
     // Before anything else is opened.
     let mut arrival = arguments.handover.map(Arrival::receive);

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
@@ -41,7 +41,8 @@ impl Writer {
             fs::create_dir_all(directory)?;
         }
         let file = append_to(path)?;
-        let size = file.metadata()?.len();
+        let size = drop_torn_entry(&File::open(path)?, &file)?;
+        let _ = fs::remove_file(unfinished(&compressed(path, 1)));
         Ok(Self {
             path: path.to_owned(),
             rotation,
@@ -125,6 +126,29 @@ impl Writer {
     }
 }
 
+/// An engine that was killed may have left half an entry at the end, to which the next one would be added. Gives the
+/// bytes that stay. `file` is the same file, to be written.
+fn drop_torn_entry(reading: &File, file: &File) -> io::Result<u64> {
+    let size = reading.metadata()?.len();
+    let mut end = size;
+    let mut block = vec![0; 64 << 10];
+    while end > 0 {
+        let start = end.saturating_sub(block.len() as u64);
+        // Not more than a block.
+        let part = &mut block[..usize::try_from(end - start).unwrap_or(0)];
+        reading.read_exact_at(part, start)?;
+        if let Some(last) = part.iter().rposition(|byte| *byte == b'\n') {
+            end = start + last as u64 + 1;
+            break;
+        }
+        end = start;
+    }
+    if end < size {
+        file.set_len(end)?;
+    }
+    Ok(end)
+}
+
 fn append_to(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .append(true)
@@ -149,8 +173,7 @@ fn rename(from: &Path, to: &Path) -> io::Result<()> {
 
 /// Replaces `from` by the compressed `to`; at every moment one of them is whole.
 fn pack(from: &Path, to: &Path) -> io::Result<()> {
-    let mut temporary = to.as_os_str().to_owned();
-    temporary.push(".new");
+    let temporary = unfinished(to);
     let file = OpenOptions::new()
         .write(true)
         .create(true)
@@ -162,6 +185,13 @@ fn pack(from: &Path, to: &Path) -> io::Result<()> {
     encoder.finish()?;
     fs::rename(&temporary, to)?;
     fs::remove_file(from)
+}
+
+/// The name of a file that is being compressed.
+fn unfinished(to: &Path) -> PathBuf {
+    let mut name = to.as_os_str().to_owned();
+    name.push(".new");
+    name.into()
 }
 
 /// The name of the `number`th rotated file, compressed.
@@ -205,6 +235,30 @@ mod tests {
             assert_eq!(fs::read_to_string(file).unwrap(), text);
         }
         assert_eq!(fs::read_dir(dir.path().join("sub")).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn half_an_entry_of_a_killed_engine_is_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.log");
+        let long = "y".repeat(200_000);
+        for (before, after) in [
+            ("", "next\n"),
+            ("one\n", "one\nnext\n"),
+            ("one\ntw", "one\nnext\n"),
+            ("torn", "next\n"),
+            (&format!("one\n{long}"), "one\nnext\n"),
+        ] {
+            let unlimited = Rotation {
+                max_size: None,
+                max_files: 1,
+            };
+            fs::write(&path, before).unwrap();
+            Writer::open(&path, unlimited, false)
+                .unwrap()
+                .write(b"next\n");
+            assert_eq!(fs::read_to_string(&path).unwrap(), after);
+        }
     }
 
     #[test]

@@ -76,7 +76,8 @@ pub fn open(bundled: Option<&Path>, layout: &Layout) -> Result<(Catalogue, Vec<S
     Ok((Catalogue::new(images, names, bundled_names), problems))
 }
 
-fn read_names(layout: &Layout) -> Result<Names, Error> {
+/// The names of the writable store.
+pub fn read_names(layout: &Layout) -> Result<Names, Error> {
     match read_json::<Repositories>(&layout.repositories()) {
         Ok(file) => Ok(file.names),
         Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
@@ -144,7 +145,7 @@ pub fn read_image(
 }
 
 /// The bundled images below `root`; they are checked by dm-verity or the builder, not here.
-fn read_bundled(root: &Path, images: &mut BTreeMap<Digest, Stored>) -> Result<Names, Error> {
+pub fn read_bundled(root: &Path, images: &mut BTreeMap<Digest, Stored>) -> Result<Names, Error> {
     let mut names = Names::new();
     let path = root.join("images").join(bundle::INDEX_FILE);
     for entry in read_json::<Index>(&path)?.images {

@@ -118,7 +118,7 @@ pub fn header(kind: EntryType, size: u64, mode: u32) -> Header {
     header
 }
 
-fn append(archive: &mut Builder<std::fs::File>, name: &str, content: &[u8]) -> io::Result<()> {
+pub fn append(archive: &mut Builder<std::fs::File>, name: &str, content: &[u8]) -> io::Result<()> {
     archive.append_data(
         &mut header(EntryType::Regular, content.len() as u64, 0o644),
         name,

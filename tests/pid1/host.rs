@@ -44,6 +44,8 @@ pub struct Setup {
     pub options: &'static str,
     /// The engine's `daemon.json`; empty is none.
     pub settings: &'static str,
+    /// Whether it is a plain process of the machine: then what it has started outlives it when it is killed.
+    pub plain: bool,
 }
 
 impl Host {
@@ -115,12 +117,7 @@ impl Host {
     /// Ends the engine (with SIGTERM, or killed) and starts it again on the same directory.
     pub fn restart(&mut self, graceful: bool) {
         self.end(graceful);
-        (self.process, self.log) = launch(
-            self.dir.path(),
-            &self.group,
-            self.setup,
-            self.network.as_ref(),
-        );
+        self.revive();
     }
 
     /// A path in the directory that commands of sessions run in.
@@ -135,9 +132,56 @@ impl Host {
 
     /// The engine's process id in this namespace.
     pub fn pid(&self) -> Pid {
+        if self.setup.plain {
+            // unshare(1) and sh(1) have become it.
+            return Pid::from_child(&self.process);
+        }
         let file = format!("/proc/{0}/task/{0}/children", self.process.id());
         let children = fs::read_to_string(file).expect("the engine runs");
         Pid::from_raw(children.trim().parse().expect("one engine")).expect("not zero")
+    }
+
+    /// The API's socket.
+    pub fn socket(&self) -> PathBuf {
+        self.path("docker.sock")
+    }
+
+    /// Kills the engine as [`Host::restart`] does, without starting it again: see [`Host::revive`].
+    pub fn kill(&mut self) {
+        self.end(false);
+    }
+
+    /// Starts the engine after [`Host::kill`].
+    pub fn revive(&mut self) {
+        (self.process, self.log) = launch(
+            self.dir.path(),
+            &self.group,
+            self.setup,
+            self.network.as_ref(),
+        );
+    }
+
+    /// What `coracle engine check` finds, in the engine's namespaces.
+    pub fn check(&self) -> String {
+        let output = Command::new("nsenter")
+            .args(["--mount", "--net", "--pid", "--target"])
+            .arg(self.pid().to_string())
+            .args([
+                "--",
+                env!("CARGO_BIN_EXE_coracle"),
+                "engine",
+                "check",
+                "--digests",
+            ])
+            .arg("--root")
+            .arg(self.path("root"))
+            .arg("--exec-root")
+            .arg(self.path("run"))
+            .args(["--cgroup-parent", &self.group])
+            .output()
+            .expect("run nsenter(1)");
+        let text = [output.stdout, output.stderr].concat();
+        String::from_utf8_lossy(&text).into_owned()
     }
 
     /// Runs a shell command with the docker client pointed at the engine: its output (both streams) and exit code.
@@ -272,15 +316,13 @@ fn launch(
     } else {
         "--bridge none"
     };
+    let namespaces: &[&str] = match setup.plain {
+        true => &["--mount"],
+        false => &["--mount", "--pid", "--fork", "--mount-proc", "--kill-child"],
+    };
     let mut process = entering(network)
-        .args([
-            "unshare",
-            "--mount",
-            "--pid",
-            "--fork",
-            "--mount-proc",
-            "--kill-child",
-        ])
+        .arg("unshare")
+        .args(namespaces)
         .args(["sh", "-c", SCRIPT])
         .env("OPTIONS", format!("{bridge} {}", setup.options))
         .env("CORACLE", env!("CARGO_BIN_EXE_coracle"))

@@ -8,6 +8,8 @@
 
 mod busybox;
 mod cases;
+mod client;
 mod host;
+mod random;
 mod registry;
 mod session;

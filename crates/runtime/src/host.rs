@@ -108,6 +108,7 @@ impl Runtime {
 
     fn helper(&self, command: &str) -> Command {
         Command::new("/proc/self/exe")
+            .with_parent()
             .arg0("coracle")
             .args(["runtime", command])
             .arg("--root")

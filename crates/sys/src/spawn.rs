@@ -75,6 +75,11 @@ impl Command {
         self
     }
 
+    /// Lets a helper end with this process: see [`end_with_parent`].
+    pub fn with_parent(self) -> Self {
+        self.env(PARENT, std::process::id().to_string())
+    }
+
     /// The program that will be executed.
     pub fn program(&self) -> &Path {
         &self.program
@@ -154,21 +159,27 @@ impl Command {
     }
 }
 
-/// For helpers: the calling process is killed when the thread that has started it ends, which lasts as long as it waits for
-/// the helper. What a helper would still do after that nobody expects, least of all the parent's successor.
+/// Variable with the id of the process that a helper is to end with.
+const PARENT: &str = "CORACLE_PARENT";
+
+/// For helpers that were started [`Command::with_parent`]: from now on the calling process is killed when the thread that has
+/// started it ends, which lasts as long as it waits for the helper. What a helper would still do after that nobody expects,
+/// least of all the parent's successor.
 ///
 /// # Errors
 /// When the parent has ended already.
 pub fn end_with_parent() -> io::Result<()> {
+    let parent = std::env::var(PARENT).ok();
+    let Some(parent) = parent.and_then(|text| text.parse().ok()) else {
+        // By hand.
+        return Ok(());
+    };
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    // Between its start and here the parent may have ended; then another program is the parent.
-    let parent = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
-    let program = |pid: &str| std::fs::read_link(format!("/proc/{pid}/exe"));
-    match (program("self"), program(&parent.to_string())) {
-        (Ok(own), Ok(other)) if own != other => Err(io::Error::other("the parent has ended")),
-        // Without /proc, or without the right to know, nothing is wrong.
-        _ => Ok(()),
+    // It may have ended between the start and here.
+    if rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get()) != Some(parent) {
+        return Err(io::Error::other("the parent has ended"));
     }
+    Ok(())
 }
 
 /// Waits for a started process; called once.

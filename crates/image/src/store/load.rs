@@ -90,6 +90,7 @@ impl Store {
         };
         let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
         let command = Command::new("/proc/self/exe")
+            .with_parent()
             .arg0("coracle")
             .args(["unpack", "load", "--root"])
             .arg(self.layout.root())

@@ -66,7 +66,7 @@ impl Call {
     }
 }
 
-fn parse_json<T: DeserializeOwned>(content_type: &str, bytes: &[u8]) -> Result<T> {
+pub(crate) fn parse_json<T: DeserializeOwned>(content_type: &str, bytes: &[u8]) -> Result<T> {
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
     if !media_type.eq_ignore_ascii_case(JSON) {
         return Err(Error::BadRequest(format!(

@@ -19,6 +19,8 @@ use crate::route;
 use crate::table::ROUTES;
 use crate::version::{self, ApiVersion};
 
+/// Characters of a request line in the log.
+const LINE: usize = 300;
 /// Headers of every answer; clients read the version of the API and the operating system out of any (Docker, `_ping`).
 const HEADERS: [(HeaderName, HeaderValue); 4] = [
     (
@@ -68,7 +70,7 @@ impl Incoming {
 
 /// Answers a request. Errors and panics become answers too.
 pub async fn answer(engine: Arc<Engine>, request: Incoming) -> Answer {
-    let line = format!("{} {}", request.method, request.uri);
+    let line = shortened(format!("{} {}", request.method, request.uri));
     let body = Unread::new(request.body);
     let mut busy = None;
     let begin = || busy = request.record.map(|record| record.begin());
@@ -109,6 +111,15 @@ pub async fn answer(engine: Arc<Engine>, request: Incoming) -> Answer {
         (answer, _) => answer,
     };
     with_headers(answer)
+}
+
+/// As much of a request line as anybody reads in a log; hyper takes 64 KiB.
+fn shortened(mut line: String) -> String {
+    if let Some((end, _)) = line.char_indices().nth(LINE) {
+        line.truncate(end);
+        line.push('…');
+    }
+    line
 }
 
 async fn call(
@@ -202,6 +213,18 @@ mod tests {
                 expected,
                 "{route} {query}"
             );
+        }
+    }
+
+    #[test]
+    fn request_lines_are_logged_in_one_piece_or_shortened() {
+        let long = "é".repeat(LINE + 1);
+        for (line, expected) in [
+            ("GET /_ping", "GET /_ping".to_owned()),
+            (&long[..LINE * 2], "é".repeat(LINE)),
+            (&long, format!("{}…", "é".repeat(LINE))),
+        ] {
+            assert_eq!(shortened(line.to_owned()), expected);
         }
     }
 

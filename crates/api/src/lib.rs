@@ -16,6 +16,8 @@ mod dispatch;
 mod error;
 mod filters;
 mod frame;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod hijack;
 mod image_filter;
 mod json;

@@ -95,6 +95,12 @@ pub async fn open(mut stream: UnixStream, read: Vec<u8>, record: &Record) -> io:
     })))
 }
 
+/// What [`open`] does with what has arrived so far.
+#[cfg(fuzzing)]
+pub fn look_at(bytes: &[u8]) {
+    parse(bytes);
+}
+
 enum Head {
     /// More is to come.
     Partial,

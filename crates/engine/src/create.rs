@@ -1,6 +1,6 @@
 //! Creating containers: checking what the client asks for, filling in defaults, and writing it down.
 
-mod check;
+pub(crate) mod check;
 
 use std::fs;
 use std::path::PathBuf;
@@ -318,7 +318,7 @@ pub fn fill_defaults(host: &mut HostConfig, has_bridge: bool) {
     }
     // Docker: as much swap as memory, counted together.
     if host.memory.unwrap_or(0) > 0 && host.memory_swap.unwrap_or(0) == 0 {
-        host.memory_swap = host.memory.map(|memory| memory * 2);
+        host.memory_swap = host.memory.map(|memory| memory.saturating_mul(2));
     }
     host.pids_limit = host.pids_limit.filter(|limit| *limit != 0);
     let policy = host

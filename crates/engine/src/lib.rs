@@ -21,6 +21,8 @@ mod engine;
 mod error;
 mod events;
 mod exec;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod handover;
 mod health;
 mod id;

@@ -9,6 +9,8 @@ pub mod config;
 mod digest;
 mod error;
 mod files;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod image;
 mod layer_archive;
 pub mod manifest;

@@ -51,7 +51,8 @@ impl Named {
             return self.to_string();
         }
         match self.path.strip_prefix(OFFICIAL) {
-            Some(rest) if !rest.contains('/') => rest.to_owned(),
+            // What looks like an image's id is no name without its first part.
+            Some(rest) if !rest.contains('/') && !is_id(rest) => rest.to_owned(),
             _ => self.path.clone(),
         }
     }
@@ -70,7 +71,7 @@ impl Reference {
     /// [`Error::InvalidReference`] in Docker's words.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let invalid = || Error::InvalidReference("invalid reference format".to_owned());
-        if text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        if is_id(text) {
             return Err(Error::InvalidReference(format!(
                 "invalid repository name ({text}), cannot specify 64-byte hexadecimal strings"
             )));
@@ -143,6 +144,10 @@ impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.with_name(self.name.to_string()))
     }
+}
+
+fn is_id(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// The first component is a domain when it looks like a host: with dot, colon or capitals, or `localhost`.
@@ -221,6 +226,11 @@ mod tests {
                 "busybox:1.36",
             ),
             ("docker.io/busybox", "docker.io/library/busybox", "busybox"),
+            (
+                &format!("library/{HEX}:1"),
+                &format!("docker.io/library/{HEX}:1"),
+                &format!("library/{HEX}:1"),
+            ),
             (
                 "index.docker.io/library/busybox",
                 "docker.io/library/busybox",

@@ -7,9 +7,9 @@
 //! Results go to stdout, one JSON [`Message`] a line; the last one says why when the exit code is not 0.
 
 pub(crate) mod archive;
-mod layer;
-mod manifest;
-mod oci_layout;
+pub(crate) mod layer;
+pub(crate) mod manifest;
+pub(crate) mod oci_layout;
 pub(crate) mod spool;
 mod tree;
 

@@ -57,7 +57,8 @@ fn mutated_requests_are_answered_and_leave_nothing_behind() {
             .as_str()
             .unwrap_or_default()
             .to_owned();
-        if answer.status >= 500 {
+        // An answer to HEAD has no body.
+        if answer.status >= 500 && request.method != "HEAD" {
             assert!(!message.is_empty(), "{}\n{}", answer.text(), shown());
         }
         assert!(!message.contains("panic"), "{message}\n{}", shown());

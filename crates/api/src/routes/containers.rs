@@ -143,7 +143,7 @@ pub async fn create(mut call: Call) -> Result<Answer> {
 }
 
 /// The body of create: the configuration's own fields, `HostConfig` and `NetworkingConfig` side by side.
-fn request(mut body: Value, name: Option<&str>) -> Result<CreateRequest> {
+pub(crate) fn request(mut body: Value, name: Option<&str>) -> Result<CreateRequest> {
     #[derive(Default, Deserialize)]
     #[serde(default, rename_all = "PascalCase")]
     struct Rest {

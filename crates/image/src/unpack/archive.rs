@@ -132,6 +132,7 @@ fn confined(
     let recipe = File::create(&path).map_err(Error::io("make", path))?;
     let diff_id = expected.map(|digest| ["--diff-id".to_owned(), digest.to_string()]);
     let command = Command::new("/proc/self/exe")
+        .with_parent()
         .arg0("coracle")
         .args(["unpack", "layer", "--target"])
         .arg(Layout::tree(making))

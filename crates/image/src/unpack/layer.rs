@@ -160,9 +160,6 @@ fn add(entry: &mut tar::Entry<'_, impl Read>, path: &[u8], tree: &mut Tree) -> i
 fn metadata(entry: &mut tar::Entry<'_, impl Read>) -> io::Result<Metadata> {
     let header = entry.header();
     let fields = header.as_old();
-    let owner = |value: u64| {
-        u32::try_from(value).map_err(|_| io::Error::other(format!("owner {value} is too large")))
-    };
     let mut metadata = Metadata {
         uid: owner(unless_blank(&fields.uid, || header.uid())?)?,
         gid: owner(unless_blank(&fields.gid, || header.gid())?)?,
@@ -185,6 +182,12 @@ fn metadata(entry: &mut tar::Entry<'_, impl Read>) -> io::Result<Metadata> {
         }
     }
     Ok(metadata)
+}
+
+/// A user or group. The largest number means "do not change" to the kernel, and is nobody's (chown(2)).
+fn owner(value: u64) -> io::Result<u32> {
+    let number = u32::try_from(value).ok().filter(|id| *id != u32::MAX);
+    number.ok_or_else(|| io::Error::other(format!("owner {value} is too large")))
 }
 
 /// A number of a header; left blank, as some writers do, it is 0.

@@ -428,3 +428,16 @@ fn fractions_of_seconds() {
         assert_eq!(time(text.as_bytes()), expected, "{text}");
     }
 }
+
+#[test]
+fn owners_are_numbers_that_somebody_can_have() {
+    for (value, expected) in [
+        (0, Ok(0)),
+        (4_294_967_294, Ok(4_294_967_294)),
+        (4_294_967_295, Err("owner 4294967295 is too large")),
+        (4_294_967_296, Err("owner 4294967296 is too large")),
+    ] {
+        let found = owner(value).map_err(|error| error.to_string());
+        assert_eq!(found, expected.map_err(str::to_owned));
+    }
+}

@@ -9,7 +9,7 @@ BENCH_PACKAGES := mmdebstrap
 VM_OPTIONS ?= --state-disk 4G --port 8080:8080
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help run image test lint bench setup setup-test setup-bench clean
+.PHONY: help run image test lint bench bench-engine setup setup-test setup-bench clean
 
 help:
 	@echo 'make run    build Coracle and boot it in QEMU; ends at its serial console (Ctrl-] leaves it)'
@@ -17,6 +17,7 @@ help:
 	@echo 'make test   run every check: format, clippy, unit, process and VM tests'
 	@echo 'make lint   run format check and clippy only'
 	@echo 'make bench  compare the boot with Debian'
+	@echo 'make bench-engine  compare System Docker with dockerd'
 	@echo 'make clean  remove everything that was built or downloaded'
 
 run: image
@@ -34,6 +35,9 @@ lint: setup
 
 bench: image setup-bench
 	cargo run --quiet --release --package coracle-boot-bench
+
+bench-engine: image
+	cargo run --quiet --release --package coracle-engine-bench
 
 clean:
 	rm -rf target dist .cache

@@ -105,6 +105,12 @@ impl ContainerFilter {
         })
     }
 
+    /// Whether a container may be among those that [`ContainerFilter::choose`] needs: most lists are of what runs, and are not to
+    /// take the longer the more does not.
+    pub fn considers(&self, is_active: bool) -> bool {
+        self.all || self.before.is_some() || self.since.is_some() || is_active
+    }
+
     /// The containers to show, newest first.
     pub fn choose(&self, mut containers: Vec<Listed>) -> Vec<Listed> {
         let created = |container: &Listed| {
@@ -250,7 +256,7 @@ mod tests {
     }
 
     fn shown(json: &str, all: bool, limit: i64) -> Result<Vec<String>> {
-        let containers = vec![
+        let mut containers = vec![
             container("new", "2026-01-04T00:00:00.5Z", Status::Running, 0),
             container("oldest", "2026-01-01T00:00:00Z", Status::Exited, 3),
             container("newer", "2026-01-04T00:00:00.25Z", Status::Created, 0),
@@ -266,6 +272,7 @@ mod tests {
                 .map(|name| format!("{name}0"))
         };
         (filter.before, filter.since) = (id("before"), id("since"));
+        containers.retain(|listed| filter.considers(listed.state.status.is_active()));
         Ok(filter
             .choose(containers)
             .into_iter()

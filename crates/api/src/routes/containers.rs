@@ -44,6 +44,7 @@ pub async fn list(call: Call) -> Result<Answer> {
     let containers = engine
         .all()
         .iter()
+        .filter(|container| filter.considers(container.is_active()))
         .map(|container| listed(engine, container, &names, None))
         .collect();
     let mut chosen = filter.choose(containers);

@@ -134,6 +134,10 @@ pub const SUITE: Suite = Suite {
             run: survival::killed_services_come_back,
         },
         Check {
+            name: "user_docker_restart_keeps_user_containers",
+            run: survival::user_docker_restart_keeps_user_containers,
+        },
+        Check {
             name: "console_restart_keeps_user_containers",
             run: survival::console_restart_keeps_user_containers,
         },

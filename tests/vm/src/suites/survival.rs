@@ -72,10 +72,20 @@ pub fn killed_services_come_back(guest: &mut Guest) -> Result<()> {
     guest.expect("docker run --rm busybox:test echo again", "again")
 }
 
+pub fn user_docker_restart_keeps_user_containers(guest: &mut Guest) -> Result<()> {
+    let started = start_survivor(guest)?;
+    let before = guest.system_container("docker")?;
+    guest.run("sudo system-docker restart docker && wait-for-docker")?;
+    let after = guest.system_container("docker")?;
+    ensure!(
+        after.id == before.id && after.pid != before.pid,
+        "User Docker was not restarted: {after:?}"
+    );
+    expect_survivor(guest, &started)
+}
+
 pub fn console_restart_keeps_user_containers(guest: &mut Guest) -> Result<()> {
-    guest.ensure_busybox()?;
-    guest.run("docker rm -f survivor 2>/dev/null; docker run -d --name survivor busybox:test sleep 100000")?;
-    let started = guest.run("docker inspect -f '{{.State.StartedAt}}' survivor")?;
+    let started = start_survivor(guest)?;
     let before = guest.system_container("console")?;
     // The stop ends this very session, so another container gives the two commands.
     guest.run("sudo system-docker exec -d docker sh -c 'system-docker stop console; system-docker start console'")?;
@@ -90,6 +100,18 @@ pub fn console_restart_keeps_user_containers(guest: &mut Guest) -> Result<()> {
         after.id == before.id && after.pid != before.pid,
         "the console was not restarted: {after:?}"
     );
+    expect_survivor(guest, &started)
+}
+
+/// A container of User Docker; gives when it was started.
+fn start_survivor(guest: &mut Guest) -> Result<String> {
+    guest.ensure_busybox()?;
+    guest.run("docker rm -f survivor 2>/dev/null; docker run -d --name survivor busybox:test sleep 100000")?;
+    guest.run("docker inspect -f '{{.State.StartedAt}}' survivor")
+}
+
+/// It runs as it was started, and is removed.
+fn expect_survivor(guest: &mut Guest, started: &str) -> Result<()> {
     guest.expect(
         "docker inspect -f '{{.State.Running}} {{.State.StartedAt}}' survivor",
         &format!("true {started}"),

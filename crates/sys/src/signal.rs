@@ -52,16 +52,7 @@ pub fn send_to(pid: Pid, signal: i32) -> io::Result<()> {
 /// # Errors
 /// That of `pthread_sigmask(3)`.
 pub fn block_all() -> io::Result<()> {
-    let mut all = MaybeUninit::uninit();
-    // SAFETY: the set is initialised before its use, and lives for the calls.
-    let result = unsafe {
-        libc::sigfillset(all.as_mut_ptr());
-        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), ptr::null_mut())
-    };
-    match result {
-        0 => Ok(()),
-        error => Err(io::Error::from_raw_os_error(error)),
-    }
+    set_mask(true)
 }
 
 /// Lets every signal through to this thread again, those that were held back first.
@@ -69,11 +60,19 @@ pub fn block_all() -> io::Result<()> {
 /// # Errors
 /// That of `pthread_sigmask(3)`.
 pub fn unblock_all() -> io::Result<()> {
-    let mut none = MaybeUninit::uninit();
+    set_mask(false)
+}
+
+/// Blocks every signal of this thread, or none.
+fn set_mask(all: bool) -> io::Result<()> {
+    let mut set = MaybeUninit::uninit();
     // SAFETY: the set is initialised before its use, and lives for the calls.
     let result = unsafe {
-        libc::sigemptyset(none.as_mut_ptr());
-        libc::pthread_sigmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut())
+        match all {
+            true => libc::sigfillset(set.as_mut_ptr()),
+            false => libc::sigemptyset(set.as_mut_ptr()),
+        };
+        libc::pthread_sigmask(libc::SIG_SETMASK, set.as_ptr(), ptr::null_mut())
     };
     match result {
         0 => Ok(()),

@@ -30,6 +30,16 @@ fn until_ended(pid: &str) -> String {
     )
 }
 
+/// Stops the container `count`: its log has each number once, in order.
+fn expect_every_number(host: &Host) {
+    host.shell("docker stop -t 0 count");
+    let numbers = numbers(host, "count");
+    assert!(
+        numbers.iter().copied().eq(0..numbers.len() as u64),
+        "{numbers:?}"
+    );
+}
+
 /// The numbers that a container has logged, each on its line.
 fn numbers(host: &Host, container: &str) -> Vec<u64> {
     let (text, code) = host.shell(&format!("docker logs {container}"));
@@ -103,12 +113,7 @@ Exited (0) <ago> ago
         ended = host.get(&exec);
     }
     assert_eq!(ended["ExitCode"], 7);
-    host.shell("docker stop -t 0 count");
-    let numbers = numbers(&host, "count");
-    assert!(
-        numbers.iter().copied().eq(0..numbers.len() as u64),
-        "{numbers:?}"
-    );
+    expect_every_number(&host);
 }
 
 #[test]
@@ -305,12 +310,7 @@ $ until docker logs term | grep -q ready; do :; done
     host.session(
         "$ docker exec count wget -qO- http://172.18.42.1:1 2>&1 | grep -o 'refused'\nrefused\n",
     );
-    host.shell("docker stop -t 0 count");
-    let numbers = numbers(&host, "count");
-    assert!(
-        numbers.iter().copied().eq(0..numbers.len() as u64),
-        "{numbers:?}"
-    );
+    expect_every_number(&host);
 }
 
 #[test]

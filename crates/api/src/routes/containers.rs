@@ -165,11 +165,12 @@ pub(crate) fn request(mut body: Value, name: Option<&str>) -> Result<CreateReque
     }
     let wrong = |error: serde_json::Error| Error::BadRequest(format!("invalid JSON: {error}"));
     let config: ContainerConfig = json::from_value(body.clone()).map_err(wrong)?;
-    let rest: Rest = json::from_value(body.clone()).map_err(wrong)?;
+    let mac = body["MacAddress"].as_str().unwrap_or_default().to_owned();
+    let rest: Rest = json::from_value(body).map_err(wrong)?;
     let host_config = rest.host_config.unwrap_or_default();
     let mut networking = rest.networking_config.unwrap_or_default();
     // Before API 1.44 the container had one, for the network of its mode.
-    if let Some(mac) = body["MacAddress"].as_str().filter(|mac| !mac.is_empty()) {
+    if !mac.is_empty() {
         let mode = host_config
             .network_mode
             .clone()
@@ -178,7 +179,7 @@ pub(crate) fn request(mut body: Value, name: Option<&str>) -> Result<CreateReque
         let settings = endpoints
             .entry(mode.unwrap_or_else(|| "default".to_owned()))
             .or_default();
-        settings.mac_address.get_or_insert_with(|| mac.to_owned());
+        settings.mac_address.get_or_insert(mac);
     }
     Ok(CreateRequest {
         name: name.map(str::to_owned),

@@ -31,14 +31,6 @@ fn layer_id() -> String {
 fn network(letter: char, name: &str, subnet: &str) -> Network {
     let subnet: coracle_container_network::Cidr = subnet.parse().unwrap();
     Network {
-        id: id(letter),
-        name: name.to_owned(),
-        created: "2026-01-01T00:00:00Z".into(),
-        driver: Driver::Bridge,
-        enable_ipv4: true,
-        enable_ipv6: false,
-        internal: false,
-        attachable: false,
         pools: vec![Pool {
             subnet,
             range: None,
@@ -46,9 +38,12 @@ fn network(letter: char, name: &str, subnet: &str) -> Network {
             auxiliary: Default::default(),
             configured: true,
         }],
-        ipam_options: None,
-        options: Default::default(),
-        labels: Default::default(),
+        ..Network::new(
+            id(letter),
+            name.to_owned(),
+            "2026-01-01T00:00:00Z".into(),
+            Driver::Bridge,
+        )
     }
 }
 

@@ -115,7 +115,7 @@ pub(crate) struct Former {
 }
 
 impl Former {
-    /// Takes the state of a container, if the predecessor had it.
+    /// The state of a container, if the predecessor had it.
     pub fn container(&self, id: &str) -> Option<&ContainerState> {
         let mut containers = self.handover.containers.iter();
         containers.find(|container| container.id == id)

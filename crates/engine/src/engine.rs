@@ -139,6 +139,8 @@ impl Engine {
         let before = &former.handover;
         let started = time::parse(&before.started).unwrap_or_else(Timestamp::now);
         let images = Store::open(options.bundled.clone(), options.root.clone())?;
+        let runtime = Runtime::new(options.exec_root.join("runtime"));
+        runtime.forget_filters()?;
         let engine = Arc::new(Self {
             id: engine_id(&options)?,
             started,
@@ -146,7 +148,7 @@ impl Engine {
             events: Events::default(),
             images: Arc::new(images),
             registries: RwLock::new(Arc::new(options.registries.clone())),
-            runtime: Runtime::new(options.exec_root.join("runtime")),
+            runtime,
             cgroups: Cgroups::new(&options.cgroup_parent)?,
             roots: Roots::new(options.exec_root.join("rootfs"), &before.roots)?,
             volumes: Volumes::open(options.root.join("volumes"), before.volumes.clone())?,

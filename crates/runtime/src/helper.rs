@@ -1,6 +1,7 @@
 //! The helper process: `coracle runtime …`.
 
 mod arguments;
+mod filter;
 mod log;
 pub(crate) mod program;
 
@@ -20,10 +21,12 @@ use oci_spec::runtime::{Process, Spec};
 use rustix::fs::Mode;
 
 use self::arguments::Arguments;
+use self::filter::Filter;
 use self::program::{Program, Restrictions};
 use crate::failure::{Failure, FailureKind};
 use crate::{capabilities, spec};
 
+pub(crate) use self::filter::FILTERS;
 pub(crate) use self::log::Line;
 
 /// Runs the helper. `args` are those after `coracle runtime`.
@@ -80,8 +83,10 @@ fn run(arguments: &Arguments) -> Result<()> {
 
 /// Below the state directory: for each container, the configuration that libcontainer is given.
 pub(crate) const BUNDLES: &str = ".bundles";
-/// There, beside it: the system call filter, for processes that are added later.
+/// There, beside it: what processes that are added later give up.
 const RESTRICTIONS_FILE: &str = "restrictions.json";
+/// There, beside it: the compiled system call filter.
+const FILTER_FILE: &str = "filter";
 
 fn create(arguments: &Arguments) -> Result<()> {
     let given = arguments.bundle.as_deref().ok_or("create needs --bundle")?;
@@ -94,7 +99,7 @@ fn create(arguments: &Arguments) -> Result<()> {
         .recursive(true)
         .mode(0o711)
         .create(&bundle)?;
-    let result = derive_bundle(given, &bundle).and_then(|restrictions| {
+    let result = derive_bundle(given, &bundle, &arguments.root).and_then(|restrictions| {
         let builder = builder(arguments, Program::first(restrictions))?;
         Ok(builder
             .as_init(&bundle)
@@ -114,7 +119,7 @@ fn create(arguments: &Arguments) -> Result<()> {
 }
 
 /// Writes the configuration that libcontainer gets: corrected, with an absolute root, and without what is left to us.
-fn derive_bundle(given: &Path, derived: &Path) -> Result<Restrictions> {
+fn derive_bundle(given: &Path, derived: &Path, root: &Path) -> Result<Restrictions> {
     let mut config = read_json::<Spec>(&given.join("config.json"))?;
     spec::normalise(&mut config, &capabilities::own_bounding_set()?);
     let mut restrictions = Restrictions::default();
@@ -122,7 +127,12 @@ fn derive_bundle(given: &Path, derived: &Path) -> Result<Restrictions> {
         restrictions.take_from(process);
     }
     if let Some(linux) = config.linux_mut() {
-        restrictions.seccomp = linux.seccomp().clone();
+        if let Some(profile) = linux.seccomp() {
+            let filter = filter::place(profile, root, &derived.join(FILTER_FILE))
+                .map_err(|error| format!("seccomp filter: {error}"))?;
+            restrictions.is_filtered = true;
+            restrictions.filter = Some(filter);
+        }
         linux.set_seccomp(None);
     }
     if let Some(root) = config.root_mut() {
@@ -145,6 +155,12 @@ fn exec(arguments: &Arguments) -> Result<()> {
     let bundle = arguments.root.join(BUNDLES).join(&arguments.id);
     let mut restrictions = read_json::<Restrictions>(&bundle.join(RESTRICTIONS_FILE))?;
     restrictions.take_from(&mut process);
+    if restrictions.is_filtered {
+        let path = bundle.join(FILTER_FILE);
+        let filter = Filter::read(&path)
+            .map_err(|error| format!("seccomp filter {}: {error}", path.display()))?;
+        restrictions.filter = Some(filter);
+    }
     let stripped = memory_file(&serde_json::to_vec(&process)?)?;
     builder(arguments, Program::added(restrictions))?
         .as_tenant()

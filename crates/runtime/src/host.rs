@@ -11,7 +11,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::Pid;
 use serde_json::Value;
 
-use crate::helper::BUNDLES;
+use crate::helper::{BUNDLES, FILTERS};
 use crate::{Error, Failure, FailureKind};
 
 /// Socket in a container's state directory on which its first process waits (libcontainer).
@@ -69,6 +69,14 @@ impl Runtime {
     /// Uses `root` as state directory; it is made when the first container is.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
+    }
+
+    /// Forgets the compiled system call filters: another version may compile them otherwise. Those of containers stay.
+    ///
+    /// # Errors
+    /// When they cannot be removed.
+    pub fn forget_filters(&self) -> Result<(), Error> {
+        remove_directory(&self.root.join(FILTERS))
     }
 
     /// The state directory of one container.
@@ -157,15 +165,17 @@ impl Runtime {
     /// # Errors
     /// When the directory cannot be removed.
     pub fn delete(&self, id: &str) -> Result<(), Error> {
-        for directory in [self.state_dir(id), self.root.join(BUNDLES).join(id)] {
-            match fs::remove_dir_all(&directory) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(Error::io("remove", directory)(error));
-                }
-                _ => {}
-            }
+        remove_directory(&self.state_dir(id))?;
+        remove_directory(&self.root.join(BUNDLES).join(id))
+    }
+}
+
+fn remove_directory(directory: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io("remove", directory)(error))
         }
-        Ok(())
+        _ => Ok(()),
     }
 }
 

@@ -41,9 +41,9 @@ pub fn check(check: &Check, running: bool, containers: &[Kept], findings: &mut B
         ("rootfs", &roots),
     ] {
         for name in names(&exec_root.join(dir)) {
-            let allowed = name
-                .to_str()
-                .is_some_and(|name| allowed.contains(name) || name == ".bundles");
+            let allowed = name.to_str().is_some_and(|name| {
+                allowed.contains(name) || [".bundles", ".filters"].contains(&name)
+            });
             if !allowed {
                 left_over(findings, &exec_root.join(dir).join(name));
             }

@@ -8,19 +8,19 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use libcontainer::capabilities;
 use libcontainer::syscall::syscall::create_syscall;
 use libcontainer::workload::{
     Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError,
 };
-use libcontainer::{capabilities, seccomp};
-use libseccomp::ScmpSyscall;
-use oci_spec::runtime::{LinuxCapabilities, LinuxSeccomp, LinuxSeccompAction, Process, Spec};
+use oci_spec::runtime::{LinuxCapabilities, Process, Spec};
 use rustix::fs::{Access, AtFlags, CWD, accessat, fchown, fstat, makedev};
 use rustix::process::{Uid, getpid};
 use rustix::stdio::{stderr, stdin, stdout};
 use rustix::termios::{Winsize, tcsetwinsize};
 use serde::{Deserialize, Serialize};
 
+use super::filter::Filter;
 use crate::failure::{self, FailureKind};
 
 /// Docker's `PATH` when neither the image nor the user sets one.
@@ -39,13 +39,17 @@ pub struct Program {
 
 /// What a process gives up before it executes.
 ///
-/// libcontainer could do it, but not for processes that are added later (it forgets the filter), and without the
-/// answer `ENOSYS` to system calls that are newer than the filter. So it is not told of these, and the process keeps its
-/// capabilities until here: without `no_new_privileges`, installing a filter needs them.
+/// libcontainer could do it, but not for processes that are added later (it forgets the filter), without the answer
+/// `ENOSYS` to system calls that are newer than the filter, with masks and values of conditions swapped (0.7), and each
+/// time from the beginning. So it is not told of these, and the process keeps its capabilities until here: without
+/// `no_new_privileges`, installing a filter needs them.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Restrictions {
     pub capabilities: Option<LinuxCapabilities>,
-    pub seccomp: Option<LinuxSeccomp>,
+    /// Whether there is a filter. Without a default: a file that does not say so is none of ours.
+    pub is_filtered: bool,
+    #[serde(skip)]
+    pub filter: Option<Filter>,
     pub no_new_privileges: bool,
 }
 
@@ -183,35 +187,14 @@ impl Restrictions {
     }
 
     fn filter(&self) -> Result<(), String> {
-        let Some(profile) = &self.seccomp else {
-            return Ok(());
-        };
-        seccomp::initialize_seccomp(profile).map_err(|e| format!("seccomp filter: {e}"))?;
-        match newest_known(profile) {
-            Some(number) => coracle_sys::seccomp::answer_enosys_above(number)
-                .map_err(|e| format!("seccomp filter: {e}")),
+        match &self.filter {
+            Some(filter) => filter
+                .install()
+                .map_err(|error| format!("seccomp filter: {error}")),
+            None if self.is_filtered => Err("seccomp filter: it is missing".to_owned()),
             None => Ok(()),
         }
     }
-}
-
-/// The highest number of a system call that `profile` names.
-///
-/// Programs probe for new system calls and understand `ENOSYS`, not the `EPERM` of a filter that has never heard of
-/// them. Only for profiles whose default is an error number: any other default is meant.
-fn newest_known(profile: &LinuxSeccomp) -> Option<u32> {
-    if profile.default_action() != LinuxSeccompAction::ScmpActErrno {
-        return None;
-    }
-    let names = profile
-        .syscalls()
-        .iter()
-        .flatten()
-        .flat_map(|rule| rule.names());
-    let numbers = names.filter_map(|name| ScmpSyscall::from_name(name).ok());
-    numbers
-        .filter_map(|call| u32::try_from(i32::from(call)).ok())
-        .max()
 }
 
 /// Gives the process its terminal size and its pipes, as runc does and libcontainer does not.

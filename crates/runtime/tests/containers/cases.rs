@@ -134,6 +134,12 @@ fn filtered() {
         ended.output,
         "250 1\n272 1\n308 1\n321 1\n425 1\n435 38\n999 38\n"
     );
+    // A process of its own is allowed, but not with new namespaces.
+    let ended = run(
+        "/usr/bin/perl -e '$| = 1; for (0x10000000, 0x40000000, 0) { $! = 0; my $pid = syscall(56, $_ + 17, 0, 0, 0, 0); \
+         exit if $pid == 0; print $!+0, \"\\n\" }'",
+    );
+    assert_eq!(ended.output, "1\n1\n0\n");
     // Allowed, or newer than the libseccomp that was built in: never EPERM.
     let newer = run(&system_calls(&[FCHMODAT2])).output;
     assert!(

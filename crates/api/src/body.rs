@@ -201,6 +201,9 @@ pub async fn pipe_to<T>(
     pipe_whole(body, async |pipe, _| consumer(pipe).await).await
 }
 
+/// Room in the pipe to whoever reads a body.
+const PIPE_BYTES: usize = 1 << 20;
+
 /// Whether a body has come to its end; asked when the pipe has.
 #[derive(Clone, Debug, Default)]
 pub struct Whole(Arc<AtomicBool>);
@@ -223,6 +226,8 @@ pub async fn pipe_whole<T>(
     let internal =
         |error: io::Error| Error::Internal(format!("make a pipe for the request body: {error}"));
     let (reader, writer) = io::pipe().map_err(internal)?;
+    // Fewer changes between the processes; the kernel may refuse.
+    let _ = rustix::pipe::fcntl_setpipe_size(&writer, PIPE_BYTES);
     let mut writer = pipe::Sender::from_owned_fd(writer.into()).map_err(internal)?;
     let whole = Whole::default();
     let end = whole.clone();

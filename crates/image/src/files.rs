@@ -10,7 +10,7 @@
 //! ```
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
@@ -77,6 +77,25 @@ impl Layout {
     /// The file with the bytes of a layer's files.
     pub fn size(layer: &Path) -> PathBuf {
         layer.join("size")
+    }
+}
+
+/// Bytes that large files are copied by: with the few of [`io::copy`], the calls take as long as what they do.
+pub const COPIED_AT_ONCE: usize = 128 << 10;
+
+/// [`io::copy`] by way of a buffer that is at hand.
+pub fn copy(reader: &mut impl Read, writer: &mut impl Write, buffer: &mut [u8]) -> io::Result<u64> {
+    let mut copied = 0;
+    loop {
+        match reader.read(buffer) {
+            Ok(0) => return Ok(copied),
+            Ok(count) => {
+                writer.write_all(&buffer[..count])?;
+                copied += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 

@@ -14,7 +14,8 @@ pub(crate) mod spool;
 mod tree;
 
 use std::ffi::OsString;
-use std::io::{self, Write as _};
+use std::fs::File;
+use std::io::{self, BufReader, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::error::Error;
+use crate::files::COPIED_AT_ONCE;
 
 /// A line of the helper's output.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -54,8 +56,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let result = match Arguments::parse(args) {
-        Ok(Arguments::Load { root }) => archive::load(io::stdin().lock(), &root),
-        Ok(Arguments::Layer { target, diff_id }) => layer::run(&target, diff_id.as_ref()),
+        Ok(Arguments::Load { root }) => input().and_then(|input| archive::load(input, &root)),
+        Ok(Arguments::Layer { target, diff_id }) => {
+            input().and_then(|input| layer::run(input, &target, diff_id.as_ref()))
+        }
         Err(message) => Err(Error::Archive(message)),
     };
     match result {
@@ -66,6 +70,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Standard input, read in larger pieces than by [`io::stdin`].
+fn input() -> Result<BufReader<File>, Error> {
+    let input = coracle_sys::fd::take_inherited(0).map_err(Error::io("use", "descriptor 0"))?;
+    Ok(BufReader::with_capacity(COPIED_AT_ONCE, input.into()))
 }
 
 #[derive(Debug, Eq, PartialEq)]

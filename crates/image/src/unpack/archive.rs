@@ -1,9 +1,14 @@
 //! `unpack load`: an image archive becomes layers and configurations of a store.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::fs::PermissionsExt as _;
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use coracle_sys::spawn::{Command, Direct, Launcher};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -52,18 +57,45 @@ fn load_image(item: &Item, spool: &Spool, layout: &Layout) -> Result<(Digest, Ve
     }
     let config: ImageConfig = serde_json::from_slice(&bytes)
         .map_err(|error| Error::Archive(format!("{}: {error}", item.config)))?;
-    for (entry, diff_id) in item.layers(&config)? {
-        if !layout.layer(diff_id).exists() {
-            tell(&Message::Layer(diff_id.clone()))?;
-            load_layer(spool.open(entry)?, diff_id, layout, &Direct)?;
-        }
-    }
+    let mut missing = item.layers(&config)?;
+    missing.retain(|(_, diff_id)| !layout.layer(diff_id).exists());
+    // An image may have a layer twice.
+    let mut seen = HashSet::new();
+    missing.retain(|(_, diff_id)| seen.insert(*diff_id));
+    load_layers(&missing, spool, layout)?;
     let path = layout.config(&id);
     if !path.exists() {
         mark_unfinished(layout, &id)?;
     }
     write_atomically(&path, &bytes)?;
     Ok((id, names))
+}
+
+/// Unpacks layers, on each processor one at a time: most of the work is computing digests.
+fn load_layers(layers: &[(&str, &Digest)], spool: &Spool, layout: &Layout) -> Result<(), Error> {
+    let next = Mutex::new(layers.iter());
+    let work = || {
+        loop {
+            let Some((entry, diff_id)) = next.lock().unwrap_or_else(PoisonError::into_inner).next()
+            else {
+                return Ok(());
+            };
+            tell(&Message::Layer((*diff_id).clone()))?;
+            load_layer(spool.open(entry)?, diff_id, layout, &Direct)?;
+        }
+    };
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..processors.min(layers.len()))
+            .map(|_| scope.spawn(work))
+            .collect();
+        let results = workers.into_iter().map(|worker| match worker.join() {
+            Ok(result) => result,
+            Err(panic) => resume_unwind(panic),
+        });
+        // All of them have ended when the first error is told.
+        results.fold(Ok(()), Result::and)
+    })
 }
 
 /// Unpacks a layer beside its place, and moves it there when it is complete.
@@ -91,28 +123,36 @@ fn place_layer(
     layout: &Layout,
     launcher: &dyn Launcher,
 ) -> Result<Digest, Error> {
-    let making = temporary(&layout.layers(), "layer");
-    // Of an earlier layer that failed.
-    let _ = fs::remove_dir_all(&making);
-    let tree = Layout::tree(&making);
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let making = temporary(&layout.layers(), &format!("layer-{number}"));
+    let placed = make_layer(blob, expected, layout, &making, launcher);
+    if placed.is_err() {
+        let _ = fs::remove_dir_all(&making);
+    }
+    placed
+}
+
+fn make_layer(
+    blob: File,
+    expected: Option<&Digest>,
+    layout: &Layout,
+    making: &Path,
+    launcher: &dyn Launcher,
+) -> Result<Digest, Error> {
+    let tree = Layout::tree(making);
     fs::create_dir_all(&tree).map_err(Error::io("make", &tree))?;
     fs::set_permissions(&tree, fs::Permissions::from_mode(0o755))
         .map_err(Error::io("change", &tree))?;
-    let (diff_id, size) = match confined(blob, &making, expected, launcher) {
-        Ok(found) => found,
-        Err(error) => {
-            let _ = fs::remove_dir_all(&making);
-            return Err(error);
-        }
-    };
-    write_atomically(&Layout::size(&making), size.to_string().as_bytes())?;
+    let (diff_id, size) = confined(blob, making, expected, launcher)?;
+    write_atomically(&Layout::size(making), size.to_string().as_bytes())?;
     let place = layout.layer(&diff_id);
     if place.exists() {
         // Only an imported layer is found to be here after it was unpacked.
-        let _ = fs::remove_dir_all(&making);
+        let _ = fs::remove_dir_all(making);
         return Ok(diff_id);
     }
-    fs::rename(&making, &place).map_err(Error::io("put in place", place))?;
+    fs::rename(making, &place).map_err(Error::io("put in place", place))?;
     Ok(diff_id)
 }
 

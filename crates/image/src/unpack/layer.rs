@@ -17,19 +17,14 @@ use crate::digest::Digest;
 use crate::error::Error;
 use crate::recipe::{Recorded, Recorder};
 
-/// Unpacks stdin into `target`, whose file system root the process first makes its own; the recipe goes to descriptor 3.
-pub fn run(target: &Path, diff_id: Option<&Digest>) -> Result<(), Error> {
+/// Unpacks `input` into `target`, whose file system root the process first makes its own; the recipe goes to descriptor 3.
+pub fn run(input: impl Read, target: &Path, diff_id: Option<&Digest>) -> Result<(), Error> {
     let recipe = coracle_sys::fd::take_inherited(3).map_err(Error::io("use", "descriptor 3"))?;
     rustix::process::chroot(target).map_err(Error::io("change root to", target))?;
     rustix::process::chdir("/").map_err(Error::io("change directory to", "/"))?;
     // As the archive says, not less.
     rustix::process::umask(Mode::empty());
-    let (diff_id, size) = unpack(
-        io::stdin().lock(),
-        Path::new("/"),
-        File::from(recipe),
-        diff_id,
-    )?;
+    let (diff_id, size) = unpack(input, Path::new("/"), File::from(recipe), diff_id)?;
     Message::Unpacked { diff_id, size }
         .send()
         .map_err(Error::io("write to", "stdout"))

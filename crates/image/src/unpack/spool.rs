@@ -9,6 +9,7 @@ use tar::{Archive, EntryType};
 
 use crate::compression;
 use crate::error::Error;
+use crate::files::{COPIED_AT_ONCE, copy};
 
 /// Most entries that an archive may have.
 const ENTRY_LIMIT: usize = 100_000;
@@ -38,6 +39,7 @@ impl Spool {
         };
         let plain = compression::decoder(reader).map_err(damaged)?;
         let mut archive = Archive::new(plain);
+        let mut buffer = vec![0; COPIED_AT_ONCE];
         for (number, entry) in archive.entries().map_err(damaged)?.enumerate() {
             let mut entry = entry.map_err(damaged)?;
             if number == ENTRY_LIMIT {
@@ -53,7 +55,7 @@ impl Spool {
                 (EntryType::Regular | EntryType::Continuous, _) => {
                     let path = spool.path(number);
                     let mut file = File::create_new(&path).map_err(Error::io("make", &path))?;
-                    io::copy(&mut entry, &mut file).map_err(damaged)?;
+                    copy(&mut entry, &mut file, &mut buffer).map_err(damaged)?;
                     spool.entries.insert(name, Entry::File(number));
                 }
                 // The legacy format links layers that several images have.

@@ -18,6 +18,7 @@ use rustix::process::fchdir;
 use rustix::process::{Gid, Uid};
 
 use crate::error::Error;
+use crate::files::{COPIED_AT_ONCE, copy};
 
 /// What an entry has besides its content.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +47,7 @@ pub struct Tree {
     /// The parent of the last entry, which most often is that of the next.
     last: Option<(Vec<u8>, OwnedFd)>,
     size: u64,
+    buffer: Vec<u8>,
 }
 
 impl Tree {
@@ -55,6 +57,7 @@ impl Tree {
             times: BTreeMap::new(),
             last: None,
             size: 0,
+            buffer: vec![0; COPIED_AT_ONCE],
         }
     }
 
@@ -90,7 +93,7 @@ impl Tree {
             flags,
             Mode::RUSR | Mode::WUSR,
         )?);
-        self.size += io::copy(reader, &mut file)?;
+        self.size += copy(reader, &mut file, &mut self.buffer)?;
         decorate(&file, metadata)?;
         Ok(futimens(&file, &metadata.times())?)
     }

@@ -1,7 +1,10 @@
-//! A small image in the format of `docker save`, made of the machine's busybox (Debian: busybox-static).
+//! A small image in the format of `docker save`, and as part of a system image, made of the machine's busybox (Debian: busybox-static).
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -17,10 +20,44 @@ const PROGRAMS: &[&str] = &[
 
 /// Writes the archive. The image is `busybox:latest`.
 pub fn write_archive(path: &Path) -> io::Result<()> {
-    let busybox = std::fs::read("/bin/busybox")?;
-    let layer = layer(&busybox)?;
-    let diff_id = format!("sha256:{}", hex(&layer));
-    let config = json!({
+    let layer = layer(&fs::read("/bin/busybox")?)?;
+    write_image(path, "busybox:latest", &config(&layer), &[layer])
+}
+
+/// Writes what the system image has in `lib/coracle`: the same image as `coracle/busybox:v1`, unpacked.
+pub fn write_bundle(root: &Path) -> io::Result<()> {
+    let layer = layer(&fs::read("/bin/busybox")?)?;
+    let tree = root.join("layers/base");
+    fs::create_dir_all(&tree)?;
+    let mut unpack = Command::new("tar")
+        .args([
+            "-xpf",
+            "-",
+            "--numeric-owner",
+            "--delay-directory-restore",
+            "-C",
+        ])
+        .arg(tree)
+        .stdin(Stdio::piped())
+        .spawn()?;
+    let mut input = unpack.stdin.take().expect("piped");
+    input.write_all(&layer)?;
+    drop(input);
+    assert!(unpack.wait()?.success());
+    let config = config(&layer).to_string();
+    let hex = hex(config.as_bytes());
+    let file = format!("{hex}.json");
+    let images = root.join("images");
+    fs::create_dir(&images)?;
+    fs::write(images.join(&file), config)?;
+    let index = json!({"images": [{
+        "names": ["coracle/busybox:v1"], "id": format!("sha256:{hex}"), "config": file, "layers": ["base"],
+    }]});
+    fs::write(images.join("index.json"), index.to_string())
+}
+
+fn config(layer: &[u8]) -> serde_json::Value {
+    json!({
         "architecture": "amd64",
         "os": "linux",
         "created": "2026-01-01T00:00:00Z",
@@ -29,10 +66,9 @@ pub fn write_archive(path: &Path) -> io::Result<()> {
             "Cmd": ["sh"],
             "Labels": { "maker": "test" },
         },
-        "rootfs": { "type": "layers", "diff_ids": [diff_id] },
+        "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{}", hex(layer))] },
         "history": [{ "created": "2026-01-01T00:00:00Z", "created_by": "ADD busybox" }],
-    });
-    write_image(path, "busybox:latest", &config, &[layer])
+    })
 }
 
 /// Writes an archive of `docker save` with one image.
@@ -61,8 +97,9 @@ pub fn write_image(
     archive.into_inner()?.flush()
 }
 
+/// Its entries are in the order of their paths, as in layers of the image builder.
 fn layer(busybox: &[u8]) -> io::Result<Vec<u8>> {
-    let mut layer = Builder::new(Vec::new());
+    let mut entries: BTreeMap<String, (Header, Content<'_>)> = BTreeMap::new();
     for (name, mode) in [
         ("bin/", 0o755),
         ("etc/", 0o755),
@@ -74,37 +111,45 @@ fn layer(busybox: &[u8]) -> io::Result<Vec<u8>> {
         ("proc/", 0o755),
         ("sys/", 0o755),
     ] {
-        let mut header = header(EntryType::Directory, 0, mode);
-        layer.append_data(&mut header, name, io::empty())?;
+        let header = header(EntryType::Directory, 0, mode);
+        entries.insert(name.into(), (header, Content::Bytes(&[])));
     }
-    let mut program = header(EntryType::Regular, busybox.len() as u64, 0o755);
-    layer.append_data(&mut program, "bin/busybox", busybox)?;
     for name in PROGRAMS {
-        layer.append_link(
-            &mut header(EntryType::Symlink, 0, 0o777),
-            format!("bin/{name}"),
-            "busybox",
-        )?;
+        let header = header(EntryType::Symlink, 0, 0o777);
+        entries.insert(format!("bin/{name}"), (header, Content::Link("busybox")));
     }
-    for (name, text, mode) in [
+    for (name, content, mode) in [
+        ("bin/busybox", busybox, 0o755),
         (
             "etc/passwd",
-            "root:x:0:0:root:/root:/bin/sh\nrancher:x:1100:1100::/home/rancher:/bin/sh\n",
+            b"root:x:0:0:root:/root:/bin/sh\nrancher:x:1100:1100::/home/rancher:/bin/sh\n",
             0o644,
         ),
         (
             "etc/group",
-            "root:x:0:\nrancher:x:1100:\ndocker:x:1101:rancher\n",
+            b"root:x:0:\nrancher:x:1100:\ndocker:x:1101:rancher\n",
             0o644,
         ),
-        ("data/from-image", "image\n", 0o640),
-        ("bin/not-executable", "#!/bin/sh\n", 0o644),
-        ("bin/bad-interpreter", "#!/no/such/interpreter\n", 0o755),
+        ("data/from-image", b"image\n", 0o640),
+        ("bin/not-executable", b"#!/bin/sh\n", 0o644),
+        ("bin/bad-interpreter", b"#!/no/such/interpreter\n", 0o755),
     ] {
-        let mut file = header(EntryType::Regular, text.len() as u64, mode);
-        layer.append_data(&mut file, name, text.as_bytes())?;
+        let header = header(EntryType::Regular, content.len() as u64, mode);
+        entries.insert(name.into(), (header, Content::Bytes(content)));
+    }
+    let mut layer = Builder::new(Vec::new());
+    for (name, (mut header, content)) in entries {
+        match content {
+            Content::Bytes(bytes) => layer.append_data(&mut header, name, bytes)?,
+            Content::Link(target) => layer.append_link(&mut header, name, target)?,
+        }
     }
     layer.into_inner()
+}
+
+enum Content<'a> {
+    Bytes(&'a [u8]),
+    Link(&'a str),
 }
 
 pub fn header(kind: EntryType, size: u64, mode: u32) -> Header {

@@ -18,7 +18,7 @@ const SCRIPT: &str = r#"
 set -e
 mount -t cgroup2 none /sys/fs/cgroup
 exec "$CORACLE" engine --root "$DIR/root" --exec-root "$DIR/run" --socket "$DIR/docker.sock" --cgroup-parent "$GROUP" $OPTIONS \
-  $(test -e "$DIR/daemon.json" && echo --config "$DIR/daemon.json")
+  $(test -e "$DIR/daemon.json" && echo --config "$DIR/daemon.json") $(test -e "$DIR/bundle" && echo --images "$DIR/bundle")
 "#;
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -44,6 +44,8 @@ pub struct Setup {
     pub options: &'static str,
     /// The engine's `daemon.json`; empty is none.
     pub settings: &'static str,
+    /// Whether the system image has the image `coracle/busybox:v1`, in the directory `bundle`.
+    pub bundled: bool,
     /// Whether it is a plain process of the machine: then what it has started outlives it when it is killed.
     pub plain: bool,
 }
@@ -96,6 +98,10 @@ impl Host {
             .expect("make a directory");
         if !setup.settings.is_empty() {
             fs::write(dir.path().join("daemon.json"), setup.settings).expect("write daemon.json");
+        }
+        if setup.bundled {
+            busybox::write_bundle(&dir.path().join("bundle"))
+                .expect("write an image of /bin/busybox (package busybox-static)");
         }
         let group = format!(
             "/coracle-test-{}-{}",

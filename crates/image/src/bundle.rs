@@ -1,11 +1,20 @@
 //! The images bundled in `system.erofs`: `lib/coracle/images/index.json`, written by the image builder.
 
+pub mod layer;
+
+use std::path::{Path, PathBuf};
+
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 
 /// The file's name in the bundled images' directory.
 pub const INDEX_FILE: &str = "index.json";
+
+/// The configuration of a bundled image below `root`, which is `/usr/lib/coracle`.
+pub fn config(root: &Path, id: &Digest) -> PathBuf {
+    root.join("images").join(format!("{}.json", id.hex()))
+}
 
 /// `lib/coracle/images/index.json`.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]

@@ -35,13 +35,24 @@ pub struct Recorder<W: Write> {
 }
 
 impl<W: Write> Recorder<W> {
-    pub fn new(out: W) -> Rc<RefCell<Self>> {
-        Rc::new(RefCell::new(Self {
+    pub fn new(out: W) -> Self {
+        Self {
             out,
             literal: Vec::new(),
             file: None,
             error: None,
-        }))
+        }
+    }
+
+    /// One that also a [`Recorded`] reader has.
+    pub fn shared(out: W) -> Rc<RefCell<Self>> {
+        Rc::new(RefCell::new(Self::new(out)))
+    }
+
+    /// What follows is the content of a file, which does not pass by.
+    pub fn add_file(&mut self, path: &[u8], length: u64) {
+        self.file = Some((path.to_vec(), length));
+        self.end_file();
     }
 
     /// What follows is the content of a file.
@@ -70,7 +81,13 @@ impl<W: Write> Recorder<W> {
         self.error.take().map_or(Ok(()), Err)
     }
 
-    fn saw(&mut self, bytes: &[u8]) {
+    /// The recipe, once it is finished.
+    pub fn into_inner(self) -> W {
+        self.out
+    }
+
+    /// These bytes pass by.
+    pub fn saw(&mut self, bytes: &[u8]) {
         match &mut self.file {
             Some((_, length)) => *length += bytes.len() as u64,
             None => {
@@ -204,8 +221,8 @@ pub fn length(mut recipe: impl Read) -> io::Result<u64> {
 }
 
 /// Opens a recipe for reading.
-pub fn open(file: File) -> io::Result<impl Read> {
-    Ok(BufReader::new(zstd::Decoder::new(file)?))
+pub fn open<R: Read>(recipe: R) -> io::Result<impl Read + use<R>> {
+    Ok(BufReader::new(zstd::Decoder::new(recipe)?))
 }
 
 fn read_record(recipe: &mut impl Read) -> io::Result<Option<Record>> {
@@ -244,7 +261,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("d")).unwrap();
         std::fs::write(dir.path().join("d/f"), "content").unwrap();
-        let recorder = Recorder::new(Vec::new());
+        let recorder = Recorder::shared(Vec::new());
         let archive = b"head".repeat(50_000);
         let whole = [&archive[..], b"content", b"tail"].concat();
         let mut reader = Recorded {

@@ -35,6 +35,8 @@ pub use self::remove::{ImageUse, Removed};
 #[derive(Debug)]
 pub struct Store {
     layout: Layout,
+    /// `/usr/lib/coracle`.
+    bundled: Option<PathBuf>,
     catalogue: Mutex<Catalogue>,
     /// Held while files of the store change, which may take long: the catalogue stays readable meanwhile.
     changes: Mutex<()>,
@@ -54,6 +56,7 @@ impl Store {
         let (catalogue, problems) = open::open(bundled.as_deref(), &layout)?;
         Ok(Self {
             layout,
+            bundled,
             catalogue: Mutex::new(catalogue),
             changes: Mutex::new(()),
             held: Mutex::default(),

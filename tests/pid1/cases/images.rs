@@ -1,6 +1,9 @@
 //! Images.
 
-use crate::host::Host;
+use std::fs;
+
+use crate::host::{Host, Setup};
+use crate::registry::Registry;
 
 #[test]
 fn images_are_loaded_named_and_removed() {
@@ -79,4 +82,80 @@ $ ls -A root/layers | wc -l
 2
 "#,
     );
+}
+
+#[test]
+fn images_of_the_system_are_saved_and_pushed() {
+    let Some(mut host) = Host::start_as(Setup {
+        own_network: true,
+        bundled: true,
+        ..Setup::default()
+    }) else {
+        return;
+    };
+    host.session(
+        r#"
+$ docker run --name cc coracle/busybox:v1 sh -c 'echo new >/made; rm /data/from-image'; docker commit cc mine >/dev/null; docker rm cc
+cc
+$ docker images -q --no-trunc coracle/busybox | tee id | cut -c -7; docker images -q --no-trunc mine | tee mine | cut -c -7
+sha256:
+sha256:
+$ docker save -o system.tar coracle/busybox:v1 mine; tar -xOf system.tar manifest.json | tr , '\n' | grep -c blobs/sha256/
+5
+"#,
+    );
+    let registry = Registry::start(&host, 5000, false);
+    if registry.is_some() {
+        host.session(
+            r#"
+$ docker tag coracle/busybox:v1 127.0.0.1:5000/c; docker tag mine 127.0.0.1:5000/mine; docker push 127.0.0.1:5000/c
+Using default tag: latest
+The push refers to repository [127.0.0.1:5000/c]
+<id>: Preparing
+<id>: Pushed
+latest: digest: sha256:<id> size: 527
+$ docker push 127.0.0.1:5000/c | tail -n 2
+<id>: Layer already exists
+latest: digest: sha256:<id> size: 527
+$ docker push -q 127.0.0.1:5000/mine; docker rmi -f 127.0.0.1:5000/c 127.0.0.1:5000/mine mine >/dev/null
+127.0.0.1:5000/mine:latest
+"#,
+        );
+    }
+    // Without them, as another machine.
+    fs::rename(host.path("bundle"), host.path("other")).expect("move the system's images");
+    host.restart(true);
+    host.session(
+        r#"
+$ docker images --format '{{.Repository}}'; docker load -i system.tar | sort
+Loaded image: coracle/busybox:v1
+Loaded image: mine:latest
+$ docker images -q --no-trunc coracle/busybox | cmp - id; docker images -q --no-trunc mine | cmp - mine; docker run --rm mine sh -c 'cat /made; ls /data'
+new
+$ docker save coracle/busybox:v1 mine | cmp - system.tar; docker rmi coracle/busybox:v1 mine >/dev/null; ls root/layers | wc -l
+0
+"#,
+    );
+    if registry.is_some() {
+        host.session(
+            r#"
+$ docker pull -q 127.0.0.1:5000/c; docker pull -q 127.0.0.1:5000/mine; docker run --rm 127.0.0.1:5000/mine cat /made
+127.0.0.1:5000/c:latest
+127.0.0.1:5000/mine:latest
+new
+$ docker images -q --no-trunc 127.0.0.1:5000/c | cmp - id; docker images -q --no-trunc 127.0.0.1:5000/mine | cmp - mine; docker rmi 127.0.0.1:5000/c 127.0.0.1:5000/mine >/dev/null
+"#,
+        );
+    }
+    // What has changed is told, and not given out as the image.
+    fs::rename(host.path("other"), host.path("bundle")).expect("move the system's images");
+    host.restart(true);
+    host.session(
+        r#"
+$ echo x >>bundle/layers/base/etc/group; docker save coracle/busybox:v1 2>&1 >/dev/null
+unexpected EOF
+[1]
+"#,
+    );
+    assert!(host.log().contains("the layer has changed"));
 }

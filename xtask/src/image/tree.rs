@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use coracle_image::bundle::layer;
 
 use super::digest::Digest;
 
@@ -277,32 +278,22 @@ impl Tree {
 
     fn append_to(&self, mut builder: tar::Builder<impl Write>) -> anyhow::Result<()> {
         for (path, entry) in &self.entries {
-            let mut header = tar::Header::new_gnu();
-            header.set_mtime(SOURCE_DATE_EPOCH);
-            header.set_mode(entry.mode);
-            header.set_uid(entry.uid);
-            header.set_gid(entry.gid);
-            header.set_size(entry.size());
-            match &entry.kind {
-                Kind::Directory => {
-                    header.set_entry_type(tar::EntryType::Directory);
-                    builder.append_data(&mut header, format!("{path}/"), std::io::empty())?;
-                }
-                Kind::File(content) => {
-                    header.set_entry_type(tar::EntryType::Regular);
-                    builder.append_data(&mut header, path, &content[..])?;
-                }
-                Kind::Symlink(target) => {
-                    header.set_entry_type(tar::EntryType::Symlink);
-                    builder.append_link(&mut header, path, target)?;
-                }
+            let (kind, content) = match &entry.kind {
+                Kind::Directory => (layer::Kind::Directory, &[][..]),
+                Kind::File(content) => (layer::Kind::File(entry.size()), &content[..]),
+                Kind::Symlink(target) => (layer::Kind::Symlink(target.into()), &[][..]),
                 Kind::CharDevice(major, minor) => {
-                    header.set_entry_type(tar::EntryType::Char);
-                    header.set_device_major(*major)?;
-                    header.set_device_minor(*minor)?;
-                    builder.append_data(&mut header, path, std::io::empty())?;
+                    (layer::Kind::CharDevice(*major, *minor), &[][..])
                 }
-            }
+            };
+            let attributes = layer::Attributes {
+                kind,
+                mode: entry.mode,
+                uid: entry.uid,
+                gid: entry.gid,
+                mtime: SOURCE_DATE_EPOCH,
+            };
+            layer::append(&mut builder, path.as_ref(), &attributes, content)?;
         }
         builder.into_inner()?.flush()?;
         Ok(())
@@ -403,6 +394,54 @@ mod tests {
         let mut tar = Vec::new();
         sample().write_tar(&mut tar).expect("writing to memory");
         assert_eq!(Tree::read_tar(&tar[..]).expect("own tar"), sample());
+    }
+
+    #[test]
+    fn the_engine_makes_a_layers_tar_again_out_of_its_files() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: needs root for owners and devices");
+            return;
+        }
+        let mut tree = sample();
+        // In the order of bytes, between a directory and what is in it.
+        tree.insert("usr/bin-other", Entry::file(vec![b'y'; 5000], 0o600));
+        tree.insert("usr/long", Entry::symlink("../".repeat(60)));
+        let kind = Kind::CharDevice(1, 3);
+        let device = Entry {
+            kind,
+            ..Entry::file(Vec::new(), 0o666)
+        };
+        tree.insert("dev/null", device);
+        let mut tar = Vec::new();
+        tree.write_tar(&mut tar).expect("writing to memory");
+        let diff_id = coracle_image::Digest::of(&tar);
+        let directory = tempfile::tempdir().expect("a directory");
+        let unpacked = directory.path().join("usr/layers/base");
+        fs::create_dir_all(&unpacked).expect("a directory");
+        let file = directory.path().join("layer.tar");
+        fs::write(&file, &tar).expect("the archive");
+        let mut unpack = std::process::Command::new("tar");
+        unpack.arg("-xpf").arg(file);
+        let options = ["--numeric-owner", "--delay-directory-restore", "-C"];
+        unpack.args(options).arg(unpacked);
+        assert!(unpack.status().expect("tar(1)").success());
+        let config = serde_json::json!({"rootfs": {"type": "layers", "diff_ids": [diff_id]}});
+        let config = config.to_string();
+        let id = coracle_image::Digest::of(config.as_bytes());
+        let images = directory.path().join("usr/images");
+        fs::create_dir(&images).expect("a directory");
+        let name = format!("{}.json", id.hex());
+        fs::write(images.join(&name), config).expect("the configuration");
+        let index = serde_json::json!({"images": [{"names": ["x:1"], "id": id, "config": name, "layers": ["base"]}]});
+        fs::write(images.join("index.json"), index.to_string()).expect("the index");
+        let usr = Some(directory.path().join("usr"));
+        let store = coracle_image::Store::open(usr, directory.path().join("data"));
+        let store = store.expect("a store");
+        let length = store.layer_length(&diff_id).expect("the layer is there");
+        let mut made = Vec::new();
+        let mut archive = store.layer_archive(&diff_id).expect("the layer is there");
+        archive.read_to_end(&mut made).expect("it is the same");
+        assert!(made == tar && length == tar.len() as u64);
     }
 
     #[test]

@@ -84,17 +84,13 @@ impl Engine {
             all.retain(|(tag, _)| tag == wanted);
         }
         all.sort_by(|(a, _), (b, _)| a.cmp(b));
-        match all.iter().find(|(_, image)| image.bundled) {
-            _ if all.is_empty() => Err(invalid(format!(
+        if all.is_empty() {
+            return Err(invalid(format!(
                 "tag does not exist: {}",
                 reference.familiar()
-            ))),
-            Some((_, image)) => Err(invalid(format!(
-                "image {} is part of the operating system, which keeps no archive of it: it cannot be pushed",
-                image.id.short()
-            ))),
-            None => Ok(all),
+            )));
         }
+        Ok(all)
     }
 }
 
@@ -208,7 +204,7 @@ impl Pusher {
     ) -> Result<Descriptor, RegistryError> {
         let held = (Arc::clone(incoming), diff_id.clone());
         // So that it is not removed meanwhile.
-        let here = blocking(move || held.0.has_layer(&held.1)).await;
+        let here = blocking(move || held.0.can_pack(&held.1)).await;
         if !here.unwrap_or(false) {
             return Err(RegistryError::Invalid(format!(
                 "layer {diff_id} is not in the store: it cannot be pushed"

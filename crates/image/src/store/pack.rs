@@ -16,7 +16,7 @@ impl Store {
     /// the same file each time.
     ///
     /// # Errors
-    /// When the layer is not in the writable store or has changed, or the file cannot be written.
+    /// When the store does not have the layer or it has changed, or the file cannot be written.
     pub fn pack_layer(&self, diff_id: &Digest, path: &Path) -> Result<(Digest, u64), Error> {
         let mut archive = self.layer_archive(diff_id)?;
         let out = DigestWriter::new(File::create_new(path).map_err(Error::io("make", path))?);

@@ -66,7 +66,13 @@ impl Incoming {
         &self.spool
     }
 
-    /// Whether the store has a layer; then it stays until the image is complete.
+    /// Whether a layer can be packed: as [`Incoming::has_layer`], or because a bundled image has it. Those stay anyway; but
+    /// what a registry gives must not rest on them, as another version of the system may have others.
+    pub fn can_pack(&self, diff_id: &Digest) -> bool {
+        self.has_layer(diff_id) || self.store.catalogue().bundled_layer(diff_id).is_some()
+    }
+
+    /// Whether the writable store has a layer; then it stays until the image is complete.
     pub fn has_layer(&self, diff_id: &Digest) -> bool {
         let _changing = lock(&self.store.changes);
         let layer = self.store.layout.layer(diff_id);

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Cursor, Read, Write};
+use std::path::PathBuf;
 
 use rustix::fs::{Mode, OFlags};
 use serde_json::{Value, json};
 use tar::{Builder, Header};
 
 use super::Store;
+use crate::bundle::{self, layer};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::files::Layout;
@@ -25,7 +27,7 @@ impl Store {
     /// Writes images (names or ids) as a `docker save` archive. A repository without tag means all its tags.
     ///
     /// # Errors
-    /// As [`Store::get`]; [`Error::Archive`] for bundled images, whose archives are not kept, or when writing fails.
+    /// As [`Store::get`]; [`Error::Archive`] when a layer has changed or writing fails.
     pub fn save(&self, names: &[String], output: &mut dyn Write) -> Result<(), Error> {
         let mut images: BTreeMap<Digest, (Image, BTreeSet<String>)> = BTreeMap::new();
         for name in names {
@@ -36,12 +38,6 @@ impl Store {
                     .1
                     .extend(tag);
             }
-        }
-        if let Some((image, _)) = images.values().find(|(image, _)| image.bundled) {
-            return Err(Error::Archive(format!(
-                "image {} is part of the operating system, which keeps no archive of it: it cannot be saved",
-                image.id.short()
-            )));
         }
         let mut archive = Builder::new(output);
         let (mut manifest, mut index) = (Vec::new(), Vec::new());
@@ -153,17 +149,26 @@ impl Store {
     /// Bytes of the archive of a layer, uncompressed.
     ///
     /// # Errors
-    /// When the layer is not in the writable store.
+    /// When the store does not have the layer.
     pub fn layer_length(&self, diff_id: &Digest) -> Result<u64, Error> {
-        let path = Layout::recipe(&self.layout.layer(diff_id));
-        if !path.exists() && self.catalogue().bundled_layer(diff_id).is_some() {
-            return Err(Error::Archive(format!(
-                "layer {diff_id} is part of the operating system, which keeps no archive of it: the image cannot be saved"
-            )));
+        let (recipe, tree) = self.recipe(diff_id)?;
+        recipe::length(recipe).map_err(Error::io("read the recipe of", tree))
+    }
+
+    /// How to pack a layer, and its tree. A bundled layer has no recipe: it is made anew.
+    fn recipe(&self, diff_id: &Digest) -> Result<(Box<dyn Read + Send>, PathBuf), Error> {
+        let layer = self.layout.layer(diff_id);
+        if !layer.exists()
+            && let Some(tree) = self.catalogue().bundled_layer(diff_id)
+        {
+            let recipe = layer::recipe(&tree).and_then(|bytes| recipe::open(Cursor::new(bytes)));
+            let recipe = recipe.map_err(Error::io("read", &tree))?;
+            return Ok((Box::new(recipe), tree));
         }
-        open_recipe(&path)
-            .and_then(recipe::length)
-            .map_err(Error::io("read", path))
+        let path = Layout::recipe(&layer);
+        let recipe = File::open(&path).and_then(recipe::open);
+        let recipe = recipe.map_err(Error::io("read", path))?;
+        Ok((Box::new(recipe), Layout::tree(&layer)))
     }
 
     fn write_layer(
@@ -177,14 +182,12 @@ impl Store {
             .map_err(|error| Error::Archive(format!("cannot save layer {diff_id}: {error}")))
     }
 
-    /// The archive of a layer, uncompressed, as it was when it was unpacked; reading it to the end checks that.
+    /// The archive of a layer, uncompressed, as it was when it was unpacked or built; reading it to the end checks that.
     ///
     /// # Errors
-    /// When the layer is not in the writable store.
+    /// When the store does not have the layer.
     pub fn layer_archive(&self, diff_id: &Digest) -> Result<impl Read + Send + use<>, Error> {
-        let layer = self.layout.layer(diff_id);
-        let (recipe, tree) = (Layout::recipe(&layer), Layout::tree(&layer));
-        let recipe = open_recipe(&recipe).map_err(Error::io("read", recipe))?;
+        let (recipe, tree) = self.recipe(diff_id)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root =
             rustix::fs::open(&tree, flags, Mode::empty()).map_err(Error::io("open", tree))?;
@@ -194,15 +197,16 @@ impl Store {
     /// The bytes of an image's configuration, whose digest is its id.
     ///
     /// # Errors
-    /// When the image is not in the writable store.
+    /// When the store does not have the image.
     pub fn config_bytes(&self, id: &Digest) -> Result<Vec<u8>, Error> {
-        let path = self.layout.config(id);
+        let mut path = self.layout.config(id);
+        if self.catalogue().is_bundled(id)
+            && let Some(root) = &self.bundled
+        {
+            path = bundle::config(root, id);
+        }
         fs::read(&path).map_err(Error::io("read", path))
     }
-}
-
-fn open_recipe(path: &std::path::Path) -> io::Result<impl Read + use<>> {
-    recipe::open(File::open(path)?)
 }
 
 fn blob(digest: &Digest) -> String {

@@ -45,7 +45,7 @@ pub fn unpack(
     let unwritable =
         |error: io::Error| Error::Archive(format!("the layer's recipe cannot be written: {error}"));
     let mut recipe = zstd::Encoder::new(recipe, RECIPE_LEVEL).map_err(unwritable)?;
-    let recorder = Recorder::new(&mut recipe);
+    let recorder = Recorder::shared(&mut recipe);
     let hashed = Hashed {
         reader: compression::decoder(reader).map_err(damaged)?,
         hasher: Sha256::new(),

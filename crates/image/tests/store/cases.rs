@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
+use coracle_image::bundle::layer::{Attributes, Kind, append};
 use coracle_image::config::History;
 use coracle_image::{
     Commit, Digest, Error, Image, ImageUse, Loaded, Origin, Reference, Removed, Store,
@@ -387,14 +388,26 @@ fn in_use() {
 
 /// A bundled image with one layer: directory of everything, the bundle's root, and layer and configuration.
 fn bundle() -> (TempDir, std::path::PathBuf, (Vec<u8>, Vec<u8>)) {
-    let a = layer(&[("a", "")]);
+    let mut builder = ::tar::Builder::new(Vec::new());
+    let attributes = Attributes {
+        kind: Kind::File(1),
+        mode: 0o640,
+        uid: 0,
+        gid: 7,
+        mtime: 1_767_225_600,
+    };
+    append(&mut builder, "a".as_ref(), &attributes, &b"1"[..]).unwrap();
+    let a = builder.into_inner().unwrap();
     let config = config(&[&a], "2026-01-01T00:00:00Z");
     let id = Digest::of(&config);
     let dir = tempfile::tempdir().unwrap();
     let usr = dir.path().join("usr");
     fs::create_dir_all(usr.join("images")).unwrap();
     fs::create_dir_all(usr.join("layers/base")).unwrap();
-    File::create(usr.join("layers/base/a")).unwrap();
+    let mut unpacked = ::tar::Archive::new(&a[..]);
+    unpacked.set_preserve_permissions(true);
+    unpacked.set_preserve_ownerships(true);
+    unpacked.unpack(usr.join("layers/base")).unwrap();
     let file = format!("{}.json", id.hex());
     fs::write(usr.join("images").join(&file), &config).unwrap();
     let index = json!({"images": [{"names": ["coracle/c:v1"], "id": id, "config": file, "layers": ["base"]}]});
@@ -524,13 +537,21 @@ fn committed_on_bundled() {
         (&image.id, image.bundled, content(&image)),
         (&id, false, ["a", "b"].map(str::to_owned).to_vec())
     );
-    let refusal = store
-        .save(&["mine".to_owned()], &mut Vec::new())
-        .unwrap_err();
-    assert!(
-        refusal.to_string().contains("part of the operating system"),
-        "{refusal}"
-    );
+    let both = ["mine".to_owned(), "coracle/c:v1".to_owned()];
+    let mut archive = Vec::new();
+    store.save(&both, &mut archive).unwrap();
+    let other = place();
+    other.load(&archive).unwrap();
+    for (name, id) in [("mine", &id), ("coracle/c:v1", &base.id)] {
+        let loaded = other.store.get(name).unwrap();
+        assert_eq!((&loaded.id, loaded.bundled), (id, false));
+    }
+    let mut again = Vec::new();
+    other.store.save(&both, &mut again).unwrap();
+    assert!(again == archive);
+    fs::write(usr.join("layers/base/a"), "2").unwrap();
+    let error = store.save(&both, &mut Vec::new()).unwrap_err().to_string();
+    assert!(error.contains("the layer has changed"), "{error}");
     let removed = store.remove("mine", false, &[]).unwrap();
     assert_eq!(
         removed,
@@ -603,7 +624,7 @@ fn saved() {
         .unwrap_err();
     assert_eq!(
         (error.to_string().as_str(), error.status()),
-        ("No such image: nope:latest", 404)
+        ("No such image: nope", 404)
     );
 }
 

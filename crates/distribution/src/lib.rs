@@ -14,7 +14,7 @@ mod login;
 mod proxy;
 mod registry;
 mod settings;
-mod tls;
+pub mod tls;
 
 pub use blob::{Downloaded, Uploaded};
 pub use credentials::Credentials;

@@ -25,16 +25,9 @@ use crate::settings::{Endpoint, Settings};
 /// # Errors
 /// When a certificate file cannot be read or holds none (Docker, "Understand the configuration" of `certs.d`).
 pub fn config(settings: &Settings, endpoint: &Endpoint) -> Result<Arc<ClientConfig>> {
-    let provider = Arc::new(ring::default_provider());
     let invalid = |error: TlsError| Error::Invalid(format!("TLS: {error}"));
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .map_err(invalid)?;
     if !endpoint.verify {
-        let builder = builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Unchecked(provider)));
-        return Ok(Arc::new(builder.with_no_client_auth()));
+        return client(None, None).map_err(invalid);
     }
     let mut roots = RootCertStore::empty();
     if let Some(bundle) = settings.ca_bundles.iter().find(|path| path.exists()) {
@@ -62,15 +55,37 @@ pub fn config(settings: &Settings, endpoint: &Endpoint) -> Result<Arc<ClientConf
             directory.display()
         )));
     }
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
-        .build()
-        .map_err(|error| Error::Invalid(format!("certificate authorities: {error}")))?;
-    let builder = builder.with_webpki_verifier(verifier);
-    let config = match pair {
-        Some((chain, key)) => builder.with_client_auth_cert(chain, key).map_err(invalid)?,
-        None => builder.with_no_client_auth(),
+    client(Some(roots), pair).map_err(invalid)
+}
+
+/// The client's side of TLS with certificate authorities (without them, any certificate is good), and the certificate that it shows,
+/// if it has one.
+///
+/// # Errors
+/// When there is no authority, or the key is not that of the certificate.
+pub fn client(
+    roots: Option<RootCertStore>,
+    pair: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+) -> std::result::Result<Arc<ClientConfig>, TlsError> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()?;
+    let builder = match roots {
+        Some(roots) => {
+            let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
+            let verifier = verifier
+                .build()
+                .map_err(|error| TlsError::General(format!("certificate authorities: {error}")))?;
+            builder.with_webpki_verifier(verifier)
+        }
+        None => builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Unchecked(provider))),
     };
-    Ok(Arc::new(config))
+    Ok(Arc::new(match pair {
+        Some((chain, key)) => builder.with_client_auth_cert(chain, key)?,
+        None => builder.with_no_client_auth(),
+    }))
 }
 
 /// In the order of their names; a directory that is not there has none.
@@ -149,7 +164,7 @@ pub fn reason(error: &io::Error) -> String {
     }
 }
 
-/// Takes any certificate: for insecure registries.
+/// Takes any certificate.
 #[derive(Debug)]
 struct Unchecked(Arc<CryptoProvider>);
 

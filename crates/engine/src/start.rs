@@ -1,6 +1,6 @@
 //! Starting containers.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -134,7 +134,14 @@ impl Engine {
             record.host_config.log_config.as_ref(),
             self.options.log_rotation,
         )?;
-        let log = open_log(container, &record, &options, false)?.map(Arc::new);
+        let log = open_log(
+            container,
+            &record,
+            &options,
+            false,
+            &self.registries().ca_bundles,
+        )?
+        .map(Arc::new);
         let mut data = container.data();
         data.log.clone_from(&log);
         Ok((Arc::clone(&data.streams), log))
@@ -285,19 +292,20 @@ impl Engine {
 }
 
 /// Opens what a container's output is logged to.
-/// `goes_on` is that of a run that has begun: it has no use for an error.
+/// `authorities` are files of certificates that are good for TLS. `goes_on` is that of a run that has begun: it has no use for an error.
 pub(crate) fn open_log(
     container: &Container,
     record: &Record,
     options: &LogOptions,
     goes_on: bool,
+    authorities: &[PathBuf],
 ) -> Result<Option<Log>> {
     let mut log = Log::new();
     if let LogDriver::Syslog(target) = &options.driver {
         let tag = options.selection.tag(record);
         let syslog = match goes_on {
-            false => Syslog::connect(target.clone(), tag)?,
-            true => Syslog::later(target.clone(), tag),
+            false => Syslog::connect(target.clone(), tag, authorities.to_vec())?,
+            true => Syslog::later(target.clone(), tag, authorities.to_vec()),
         };
         log = log.with_syslog(syslog);
     } else if options.files.is_none() {

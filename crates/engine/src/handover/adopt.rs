@@ -194,7 +194,14 @@ impl Engine {
             record.host_config.log_config.as_ref(),
             self.options.log_rotation,
         )?;
-        let log = open_log(container, &record, &options, true)?.map(Arc::new);
+        let log = open_log(
+            container,
+            &record,
+            &options,
+            true,
+            &self.registries().ca_bundles,
+        )?
+        .map(Arc::new);
         let streams = {
             let mut data = container.data();
             data.log.clone_from(&log);

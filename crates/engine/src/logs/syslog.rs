@@ -1,4 +1,6 @@
-//! The `syslog` log driver: entries to a syslog service, as datagrams or a stream.
+//! The `syslog` log driver: entries to a syslog service, as datagrams or a stream, which may be one of TLS.
+
+mod tls;
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -10,6 +12,7 @@ use std::time::Duration;
 
 use jiff::Zoned;
 
+use self::tls::TlsFiles;
 use crate::error::{Error, Result};
 use crate::streams::Stream;
 
@@ -63,6 +66,7 @@ enum Address {
     Datagram(PathBuf),
     Tcp(String),
     Udp(String),
+    Tls(String, TlsFiles),
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -99,7 +103,7 @@ impl SyslogTarget {
                 .ok_or_else(|| Error::Invalid("invalid syslog facility".to_owned()))?,
         };
         Ok(Self {
-            address: Address::parse(text("syslog-address"))?,
+            address: Address::parse(text("syslog-address"), || TlsFiles::parse(given))?,
             facility,
             format,
         })
@@ -107,7 +111,7 @@ impl SyslogTarget {
 }
 
 impl Address {
-    fn parse(text: &str) -> Result<Self> {
+    fn parse(text: &str, tls: impl FnOnce() -> TlsFiles) -> Result<Self> {
         if text.is_empty() {
             return Ok(Self::Local);
         }
@@ -135,30 +139,25 @@ impl Address {
             "unixgram" => path().map(Self::Datagram),
             "tcp" => host().map(Self::Tcp),
             "udp" => host().map(Self::Udp),
-            "tcp+tls" => Err(Error::Invalid(
-                "syslog-address: this engine sends no logs over TLS: let the syslog service forward them".to_owned(),
-            )),
+            "tcp+tls" => host().map(|host| Self::Tls(host, tls())),
             other => Err(Error::Invalid(format!("unsupported scheme: '{other}'"))),
         }
     }
 
-    fn connect(&self) -> io::Result<Connection> {
+    /// `authorities` are files of certificates, of which the first that exists is used.
+    fn connect(&self, authorities: &[PathBuf]) -> io::Result<Connection> {
         match self {
             Self::Local => local(Path::new(LOCAL)),
             Self::Stream(path) => stream(path),
             Self::Datagram(path) => datagram(path),
-            Self::Tcp(host) => {
-                let mut last = io::Error::from(io::ErrorKind::NotFound);
-                for address in host.to_socket_addrs()? {
-                    match TcpStream::connect_timeout(&address, PATIENCE) {
-                        Ok(stream) => {
-                            stream.set_write_timeout(Some(PATIENCE))?;
-                            return Ok(Connection::Stream(Box::new(stream)));
-                        }
-                        Err(error) => last = error,
-                    }
-                }
-                Err(last)
+            Self::Tcp(host) => Ok(Connection::Stream(Box::new(tcp(host)?))),
+            Self::Tls(host, files) => {
+                let config = files.config(authorities).map_err(io::Error::other)?;
+                Ok(Connection::Stream(Box::new(tls::connect(
+                    tcp(host)?,
+                    host,
+                    config,
+                )?)))
             }
             Self::Udp(host) => {
                 let target = host
@@ -176,6 +175,21 @@ impl Address {
             }
         }
     }
+}
+
+fn tcp(host: &str) -> io::Result<TcpStream> {
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
+    for address in host.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, PATIENCE) {
+            Ok(stream) => {
+                stream.set_read_timeout(Some(PATIENCE))?;
+                stream.set_write_timeout(Some(PATIENCE))?;
+                return Ok(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 /// Most services listen for datagrams.
@@ -209,7 +223,10 @@ impl<T: Write + Send + std::fmt::Debug> Wire for T {}
 impl Connection {
     fn send(&mut self, message: &[u8]) -> io::Result<()> {
         match self {
-            Self::Stream(stream) => stream.write_all(message),
+            Self::Stream(stream) => {
+                stream.write_all(message)?;
+                stream.flush()
+            }
             Self::Datagram(socket) => socket.send(message).map(drop),
             Self::Udp(socket) => socket.send(message).map(drop),
         }
@@ -221,6 +238,7 @@ impl Connection {
 pub struct Syslog {
     target: SyslogTarget,
     tag: String,
+    authorities: Vec<PathBuf>,
     line: Mutex<Line>,
 }
 
@@ -231,12 +249,21 @@ struct Line {
 }
 
 impl Syslog {
-    /// Connects; entries will have this tag. Blocks.
+    /// Connects; entries will have this tag. `authorities` are files of certificates that are good for TLS, of which the first that
+    /// exists is used. Blocks.
     ///
     /// # Errors
     /// When the service cannot be reached, unless it is the machine's own.
-    pub fn connect(target: SyslogTarget, tag: String) -> Result<Self> {
-        let connection = match target.address.connect() {
+    pub fn connect(target: SyslogTarget, tag: String, authorities: Vec<PathBuf>) -> Result<Self> {
+        let failed = |reason: String| {
+            Error::Internal(format!(
+                "failed to create task for container: failed to initialize logging driver: {reason}"
+            ))
+        };
+        if let Address::Tls(_, files) = &target.address {
+            files.config(&authorities).map_err(failed)?;
+        }
+        let connection = match target.address.connect(&authorities) {
             Ok(connection) => Some(connection),
             // The machine's own service is a container too, and may start after this one.
             Err(error) if target.address == Address::Local => {
@@ -244,14 +271,13 @@ impl Syslog {
                 None
             }
             Err(error) => {
-                return Err(Error::Internal(format!(
-                    "failed to create task for container: failed to initialize logging driver: connect to syslog: {error}"
-                )));
+                return Err(failed(format!("connect to syslog: {error}")));
             }
         };
         Ok(Self {
             target,
             tag,
+            authorities,
             line: Mutex::new(Line {
                 failing: connection.is_none(),
                 connection,
@@ -260,7 +286,7 @@ impl Syslog {
     }
 
     /// As [`Syslog::connect`], but connects with the first entry.
-    pub fn later(target: SyslogTarget, tag: String) -> Self {
+    pub fn later(target: SyslogTarget, tag: String, authorities: Vec<PathBuf>) -> Self {
         let line = Line {
             connection: None,
             failing: false,
@@ -268,6 +294,7 @@ impl Syslog {
         Self {
             target,
             tag,
+            authorities,
             line: Mutex::new(line),
         }
     }
@@ -285,7 +312,7 @@ impl Syslog {
             };
             let result = sent.or_else(|_| {
                 line.connection = None;
-                let mut connection = self.target.address.connect()?;
+                let mut connection = self.target.address.connect(&self.authorities)?;
                 connection.send(&message)?;
                 line.connection = Some(connection);
                 Ok::<_, io::Error>(())
@@ -313,7 +340,13 @@ impl Syslog {
         let mut message = parts.head(self.target.format, now).into_bytes();
         message.extend_from_slice(entry.strip_suffix(b"\n").unwrap_or(entry));
         message.push(b'\n');
-        message
+        match (&self.target.address, self.target.format) {
+            // RFC 5425, 4.3: the length goes first, where the format is that of RFC 5424.
+            (Address::Tls(..), Format::Rfc5424 | Format::Rfc5424Micro) => {
+                [format!("{} ", message.len()).into_bytes(), message].concat()
+            }
+            _ => message,
+        }
     }
 }
 
@@ -400,6 +433,25 @@ mod tests {
                 of(Address::Datagram("/dev/null".into()), 16, Format::Rfc3164),
             ),
             (
+                &[
+                    ("syslog-address", "tcp+tls://logs.example"),
+                    ("syslog-tls-ca-cert", "/ca"),
+                    ("syslog-tls-skip-verify", "false"),
+                ],
+                of(
+                    Address::Tls(
+                        "logs.example:514".into(),
+                        TlsFiles {
+                            authority: Some("/ca".into()),
+                            pair: None,
+                            verify: false,
+                        },
+                    ),
+                    3,
+                    Format::Local,
+                ),
+            ),
+            (
                 &[("syslog-format", "json")],
                 Err("Invalid syslog format".into()),
             ),
@@ -418,11 +470,6 @@ mod tests {
         ] {
             assert_eq!(target(options), expected, "{options:?}");
         }
-        assert!(
-            target(&[("syslog-address", "tcp+tls://x")])
-                .unwrap_err()
-                .contains("TLS")
-        );
     }
 
     #[test]
@@ -460,7 +507,7 @@ mod tests {
                 facility: DAEMON,
                 format: Format::Local,
             };
-            Syslog::connect(target, "web".into())
+            Syslog::connect(target, "web".into(), Vec::new())
         };
         assert!(connect(Address::Local).is_ok());
         let dir = tempfile::tempdir().unwrap();
@@ -486,7 +533,7 @@ mod tests {
                 ("syslog-address", address.as_str()),
                 ("syslog-format", "rfc5424"),
             ];
-            Syslog::connect(target(&options).unwrap(), "web".into()).unwrap()
+            Syslog::connect(target(&options).unwrap(), "web".into(), Vec::new()).unwrap()
         };
         let entries = [b"one\n".to_vec(), b"two".to_vec()];
         let check = |text: &str, priority: u8, word: &str| {

@@ -10,6 +10,7 @@ use bollard::query_parameters::ImportImageOptionsBuilder;
 use coracle_services::{Engine, Engines, Kind};
 use coracle_testkit::{Project, busybox_archive};
 use futures_util::StreamExt as _;
+use rustix::process::{Pid, Signal, kill_process};
 
 /// A machine that is a directory and an engine.
 pub struct Machine {
@@ -97,7 +98,11 @@ pub fn renamed_image(name: &str, path: &Path) {
 }
 
 /// Coracle's engine in a mount, PID and network namespace; it ends with the test.
-struct Process(Child);
+struct Process {
+    child: Child,
+    /// Of its own: an engine that starts empties the one of its predecessor.
+    group: String,
+}
 
 impl Process {
     fn start(dir: &Path) -> Result<(PathBuf, Self), String> {
@@ -115,6 +120,8 @@ impl Process {
             ));
         }
         let socket = dir.join("engine.sock");
+        let name = dir.file_name().unwrap_or_default().to_string_lossy();
+        let group = format!("/coracle-{name}");
         let log = fs::File::create(dir.join("engine.log")).map_err(|e| e.to_string())?;
         // The engine wants cgroup v2, which this machine may have somewhere else; its own mount shows it at the usual place.
         let script = "mount -t cgroup2 none /sys/fs/cgroup && exec \"$@\"";
@@ -136,15 +143,17 @@ impl Process {
             .arg(dir.join("run"))
             .arg("--socket")
             .arg(&socket)
+            .args(["--cgroup-parent", &group])
             .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(|e| e.to_string())?)
             .stderr(log)
             .process_group(0);
-        let mut process = Self(command.spawn().map_err(|e| format!("unshare: {e}"))?);
+        let child = command.spawn().map_err(|e| format!("unshare: {e}"))?;
+        let mut process = Self { child, group };
         let deadline = Instant::now() + Duration::from_secs(20);
         // The socket's appearance is the event; nothing else tells a stranger that it is there.
         while !socket.exists() {
-            let ended = process.0.try_wait().map_err(|e| e.to_string())?;
+            let ended = process.child.try_wait().map_err(|e| e.to_string())?;
             if ended.is_some() || Instant::now() > deadline {
                 let log = fs::read_to_string(dir.join("engine.log")).unwrap_or_default();
                 return Err(format!("the engine does not start: {log}"));
@@ -157,8 +166,22 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // unshare takes the engine and its containers with it (--kill-child); a test has nothing to save.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        // The engine's end is that of its PID namespace, and so of its containers; unshare waits for it. A test has nothing to save.
+        let unshare = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{unshare}/task/{unshare}/children"));
+        let engine = children.ok().and_then(|pid| pid.trim().parse().ok());
+        match engine.and_then(Pid::from_raw) {
+            Some(engine) => drop(kill_process(engine, Signal::KILL)),
+            None => drop(self.child.kill()),
+        }
+        let _ = self.child.wait();
+        for mount in ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"] {
+            // Wherever the hierarchy is mounted here.
+            let group = format!("{mount}{}", self.group);
+            for container in fs::read_dir(&group).into_iter().flatten().flatten() {
+                let _ = fs::remove_dir(container.path());
+            }
+            let _ = fs::remove_dir(group);
+        }
     }
 }

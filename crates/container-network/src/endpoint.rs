@@ -71,7 +71,7 @@ pub struct Endpoint {
     pub mac: Mac,
     /// Its addresses with the prefixes of the subnets, at most one of each family.
     pub addresses: Vec<Cidr>,
-    /// The bridge's addresses, when they lead out.
+    /// The bridge's addresses, when they lead out. The unspecified address: everything is reached without one.
     pub gateways: Vec<IpAddr>,
     /// Which network of several has the default route: the highest number.
     pub gateway_priority: i64,

@@ -14,13 +14,13 @@ pub mod nftables;
 mod ports;
 mod routing;
 pub mod rules;
+mod upper;
 
 pub use cidr::{Cidr, InvalidCidr};
 pub use endpoint::{Endpoint, HOST_PREFIX, Mac, default_route};
 pub use error::{Error, Result};
 pub use namespace::Namespace;
-pub use network::{
-    Bridge, Driver, Network, Upper, UpperKind, is_device_name, is_predefined, mac_address,
-};
+pub use network::{Bridge, Driver, Network, is_device_name, is_predefined, mac_address};
 pub use ports::{ContainerPort, HostPorts, PortRequest, Protocol, Published};
 pub use routing::{Link, Pair, Routing};
+pub use upper::{IpvlanFlag, IpvlanMode, Making, Upper, UpperKind};

@@ -111,73 +111,6 @@ impl Network {
     }
 }
 
-/// How interfaces of a network sit on one of the machine's.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Upper {
-    /// `parent`: name of the machine's interface.
-    pub parent: String,
-    /// What they do with each other's packets.
-    pub kind: UpperKind,
-}
-
-/// Kinds of such interfaces (kernel: `macvlan`, `ipvlan`).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum UpperKind {
-    /// `macvlan_mode`: `bridge`, the default.
-    MacvlanBridge,
-    /// `private`.
-    MacvlanPrivate,
-    /// `vepa`.
-    MacvlanVepa,
-    /// `passthru`.
-    MacvlanPassthrough,
-    /// `ipvlan_mode`: `l2`, the default.
-    IpvlanL2,
-}
-
-impl Upper {
-    /// Reads the options of a network. `None` when it is of another driver.
-    ///
-    /// # Errors
-    /// When there is no parent, or a mode is none.
-    pub fn parse(network: &Network) -> Result<Option<Self>> {
-        let option = |name: &str| network.options.get(name).map_or("", String::as_str);
-        let kind = match (
-            network.driver,
-            option("macvlan_mode"),
-            option("ipvlan_mode"),
-        ) {
-            (Driver::Macvlan, "" | "bridge", _) => UpperKind::MacvlanBridge,
-            (Driver::Macvlan, "private", _) => UpperKind::MacvlanPrivate,
-            (Driver::Macvlan, "vepa", _) => UpperKind::MacvlanVepa,
-            (Driver::Macvlan, "passthru", _) => UpperKind::MacvlanPassthrough,
-            (Driver::Macvlan, mode, _) => {
-                return Err(Error::Invalid(format!(
-                    "requested macvlan mode '{mode}' is not valid, 'bridge' mode is the macvlan driver default"
-                )));
-            }
-            (Driver::Ipvlan, _, "" | "l2") => UpperKind::IpvlanL2,
-            (Driver::Ipvlan, _, mode) => {
-                return Err(Error::Invalid(format!(
-                    "requested ipvlan mode '{mode}' is not valid: System Docker has 'l2' only"
-                )));
-            }
-            _ => return Ok(None),
-        };
-        let parent = option("parent");
-        if !is_device_name(parent) {
-            return Err(Error::Invalid(format!(
-                "a network of driver {} needs the name of one of the machine's interfaces: -o parent=NAME",
-                network.driver.name()
-            )));
-        }
-        Ok(Some(Self {
-            parent: parent.to_owned(),
-            kind,
-        }))
-    }
-}
-
 /// Whether a network of this name is always there.
 pub fn is_predefined(name: &str) -> bool {
     matches!(name, "bridge" | "host" | "none" | "default")
@@ -413,53 +346,6 @@ pub(crate) mod tests {
                 error.to_string(),
                 format!("invalid value \"{value}\" for option {name}: {what}")
             );
-        }
-    }
-
-    #[test]
-    fn networks_on_an_interface_need_one_and_a_mode() {
-        let parse = |driver, options: &[(&str, &str)]| {
-            let mut network = network(&[], options);
-            network.driver = driver;
-            Upper::parse(&network)
-                .map(|upper| upper.map(|upper| upper.kind))
-                .map_err(|error| error.to_string())
-        };
-        let parent = ("parent", "eth0");
-        for (driver, options, expected) in [
-            (Driver::Bridge, &[parent][..], Ok(None)),
-            (
-                Driver::Macvlan,
-                &[parent],
-                Ok(Some(UpperKind::MacvlanBridge)),
-            ),
-            (
-                Driver::Macvlan,
-                &[parent, ("macvlan_mode", "vepa")],
-                Ok(Some(UpperKind::MacvlanVepa)),
-            ),
-            (Driver::Ipvlan, &[parent], Ok(Some(UpperKind::IpvlanL2))),
-            (
-                Driver::Macvlan,
-                &[],
-                Err(
-                    "a network of driver macvlan needs the name of one of the machine's interfaces: -o parent=NAME",
-                ),
-            ),
-            (
-                Driver::Macvlan,
-                &[parent, ("macvlan_mode", "x")],
-                Err(
-                    "requested macvlan mode 'x' is not valid, 'bridge' mode is the macvlan driver default",
-                ),
-            ),
-            (
-                Driver::Ipvlan,
-                &[parent, ("ipvlan_mode", "l3")],
-                Err("requested ipvlan mode 'l3' is not valid: System Docker has 'l2' only"),
-            ),
-        ] {
-            assert_eq!(parse(driver, options), expected.map_err(str::to_owned));
         }
     }
 

@@ -13,7 +13,8 @@ use netlink_packet_route::address::{
 };
 use netlink_packet_route::link::{
     InfoBridgePort, InfoData, InfoIpVlan, InfoKind, InfoMacVlan, InfoPortData, InfoPortKind,
-    InfoVeth, IpVlanMode, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, MacVlanMode,
+    InfoVeth, InfoVlan, IpVlanFlags, IpVlanMode, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    MacVlanMode,
 };
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
@@ -26,7 +27,7 @@ use crate::cidr::Cidr;
 use crate::endpoint::Mac;
 use crate::error::{Doing, Error, Result};
 use crate::namespace::Namespace;
-use crate::network::{Upper, UpperKind};
+use crate::upper::{IpvlanFlag, IpvlanMode, Making, Upper, UpperKind};
 
 /// The loopback interface is the first one of every network namespace.
 const LOOPBACK: u32 = 1;
@@ -46,6 +47,8 @@ pub struct Link {
     pub name: String,
     /// Whether it is a bridge.
     pub is_bridge: bool,
+    /// What somebody has written to it.
+    pub alias: Option<String>,
 }
 
 /// A pair of interfaces to make: one end on a bridge here, the other in a container.
@@ -230,32 +233,27 @@ impl Routing {
         Ok(())
     }
 
-    /// Makes an interface in a container on top of one of the machine's.
+    /// Makes an interface in a container on top of one of the machine's, which is made if need be and marked by `mark`.
     ///
     /// # Errors
-    /// Docker's text when there is no such interface; when the kernel refuses.
-    pub fn upper(&self, upper: &Upper, namespace: &Namespace, name: &str, mac: Mac) -> Result<()> {
-        let parent = self.find(&upper.parent)?.ok_or_else(|| {
-            Error::NotFound(format!(
-                "-o parent interface was not found on the host: {}",
-                upper.parent
-            ))
-        })?;
-        let macvlan = |mode| InfoData::MacVlan(vec![InfoMacVlan::Mode(mode)]);
-        let (kind, data) = match upper.kind {
-            UpperKind::MacvlanBridge => (InfoKind::MacVlan, macvlan(MacVlanMode::Bridge)),
-            UpperKind::MacvlanPrivate => (InfoKind::MacVlan, macvlan(MacVlanMode::Private)),
-            UpperKind::MacvlanVepa => (InfoKind::MacVlan, macvlan(MacVlanMode::Vepa)),
-            UpperKind::MacvlanPassthrough => (InfoKind::MacVlan, macvlan(MacVlanMode::Passthrough)),
-            UpperKind::IpvlanL2 => (
-                InfoKind::IpVlan,
-                InfoData::IpVlan(vec![InfoIpVlan::Mode(IpVlanMode::L2)]),
-            ),
+    /// Docker's texts when there is no such interface; when the kernel refuses.
+    pub fn upper(
+        &self,
+        upper: &Upper,
+        mark: &str,
+        namespace: &Namespace,
+        name: &str,
+        mac: Mac,
+    ) -> Result<()> {
+        let parent = match self.find(&upper.parent)? {
+            Some(link) => link.index,
+            None => self.make_parent(upper, mark)?,
         };
+        let (kind, data) = kind(upper.kind);
         let mut message = LinkMessage::default();
         message.attributes = vec![
             LinkAttribute::IfName(name.to_owned()),
-            LinkAttribute::Link(parent.index),
+            LinkAttribute::Link(parent),
             LinkAttribute::NetNsFd(namespace.as_fd().as_raw_fd()),
         ];
         if kind == InfoKind::MacVlan {
@@ -273,6 +271,66 @@ impl Routing {
         )
         .map(drop)
         .doing(|| format!("make interface {name} of a container on {}", upper.parent))
+    }
+
+    /// Makes the parent of a network's interfaces; it is up afterwards. Gives its number.
+    fn make_parent(&self, upper: &Upper, mark: &str) -> Result<u32> {
+        let parent = &upper.parent;
+        let mut message = LinkMessage::default();
+        message
+            .attributes
+            .push(LinkAttribute::IfName(parent.clone()));
+        let info = match upper.making {
+            Making::Dummy => vec![LinkInfo::Kind(InfoKind::Dummy)],
+            Making::Vlan => {
+                let (below, tag) = upper.vlan()?;
+                let below = self.find(below)?.ok_or_else(|| {
+                    Error::NotFound(format!(
+                        "-o parent interface was not found on the host: {below}"
+                    ))
+                })?;
+                message.attributes.push(LinkAttribute::Link(below.index));
+                vec![
+                    LinkInfo::Kind(InfoKind::Vlan),
+                    LinkInfo::Data(InfoData::Vlan(vec![InfoVlan::Id(tag)])),
+                ]
+            }
+        };
+        message.attributes.push(LinkAttribute::LinkInfo(info));
+        let doing = || format!("make interface {parent}");
+        self.request(
+            RouteNetlinkMessage::NewLink(message),
+            NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK,
+        )
+        .doing(doing)?;
+        let link = self
+            .find(parent)?
+            .ok_or_else(|| io::Error::from(Errno::NODEV))
+            .doing(doing)?;
+        let mut message = LinkMessage::default();
+        message.header.index = link.index;
+        message.header.flags = LinkFlags::Up;
+        message.header.change_mask = LinkFlags::Up;
+        message
+            .attributes
+            .push(LinkAttribute::IfAlias(mark.to_owned()));
+        let marked = self.request(RouteNetlinkMessage::SetLink(message), NLM_F_ACK);
+        if let Err(error) = marked {
+            self.remove(parent)?;
+            return Err(error).doing(doing);
+        }
+        Ok(link.index)
+    }
+
+    /// Removes the interface with this name if it was made with this mark.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn remove_marked(&self, name: &str, mark: &str) -> Result<()> {
+        match self.find(name)? {
+            Some(link) if link.alias.as_deref() == Some(mark) => self.remove(name),
+            _ => Ok(()),
+        }
     }
 
     /// Gives an interface of a container its addresses and sets it up.
@@ -293,7 +351,7 @@ impl Routing {
         Ok(link.index)
     }
 
-    /// Makes `gateway` the default route of its family, in place of another one.
+    /// Makes `gateway` the default route of its family, in place of another one. The unspecified address is the interface itself.
     ///
     /// # Errors
     /// When the kernel refuses.
@@ -303,14 +361,18 @@ impl Routing {
             address_family: family(gateway),
             table: RouteHeader::RT_TABLE_MAIN,
             protocol: RouteProtocol::Boot,
-            scope: RouteScope::Universe,
+            scope: match gateway.is_unspecified() {
+                true => RouteScope::Link,
+                false => RouteScope::Universe,
+            },
             kind: RouteType::Unicast,
             ..RouteHeader::default()
         };
-        message.attributes = vec![
-            RouteAttribute::Gateway(RouteAddress::from(gateway)),
-            RouteAttribute::Oif(index),
-        ];
+        message.attributes = vec![RouteAttribute::Oif(index)];
+        if !gateway.is_unspecified() {
+            let gateway = RouteAddress::from(gateway);
+            message.attributes.push(RouteAttribute::Gateway(gateway));
+        }
         self.request(
             RouteNetlinkMessage::NewRoute(message),
             NLM_F_CREATE | NLM_F_REPLACE | NLM_F_ACK,
@@ -419,6 +481,33 @@ fn take(mut bytes: &[u8], answers: &mut Vec<RouteNetlinkMessage>) -> io::Result<
     Ok(false)
 }
 
+fn kind(kind: UpperKind) -> (InfoKind, InfoData) {
+    let macvlan = |mode| {
+        let data = InfoData::MacVlan(vec![InfoMacVlan::Mode(mode)]);
+        (InfoKind::MacVlan, data)
+    };
+    match kind {
+        UpperKind::MacvlanBridge => macvlan(MacVlanMode::Bridge),
+        UpperKind::MacvlanPrivate => macvlan(MacVlanMode::Private),
+        UpperKind::MacvlanVepa => macvlan(MacVlanMode::Vepa),
+        UpperKind::MacvlanPassthrough => macvlan(MacVlanMode::Passthrough),
+        UpperKind::Ipvlan(mode, flag) => {
+            let mode = match mode {
+                IpvlanMode::L2 => IpVlanMode::L2,
+                IpvlanMode::L3 => IpVlanMode::L3,
+                IpvlanMode::L3s => IpVlanMode::L3S,
+            };
+            let mut data = vec![InfoIpVlan::Mode(mode)];
+            match flag {
+                IpvlanFlag::Bridge => {}
+                IpvlanFlag::Private => data.push(InfoIpVlan::Flags(IpVlanFlags::Private)),
+                IpvlanFlag::Vepa => data.push(InfoIpVlan::Flags(IpVlanFlags::Vepa)),
+            }
+            (InfoKind::IpVlan, InfoData::IpVlan(data))
+        }
+    }
+}
+
 fn is(error: &io::Error, errno: Errno) -> bool {
     error.raw_os_error() == Some(errno.raw_os_error())
 }
@@ -442,10 +531,18 @@ fn link(answer: &RouteNetlinkMessage) -> Option<Link> {
             LinkAttribute::IfName(name) => Some(name.clone()),
             _ => None,
         });
+    let alias = message
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            LinkAttribute::IfAlias(alias) => Some(alias.clone()),
+            _ => None,
+        });
     let is_bridge = |info: &LinkInfo| matches!(info, LinkInfo::Kind(InfoKind::Bridge));
     Some(Link {
         index: message.header.index,
         name: name?,
+        alias,
         is_bridge: message
             .attributes
             .iter()
@@ -539,6 +636,18 @@ mod tests {
                     there.set_default_route("10.0.0.9".parse().unwrap(), index)?;
                     there.set_default_route("10.0.0.1".parse().unwrap(), index)?;
                     there.set_default_route("fd00::1".parse().unwrap(), index)?;
+                    let before = [ip("route show default"), ip("-6 route show default")];
+                    for direct in ["0.0.0.0", "::"] {
+                        there.set_default_route(direct.parse().unwrap(), index)?;
+                    }
+                    assert_eq!(ip("route show default"), "default dev eth0 scope link");
+                    let direct = ip("-6 route show default");
+                    assert!(direct.contains("default dev eth0 "), "{direct}");
+                    assert!(!direct.contains("via"), "{direct}");
+                    there.set_default_route("10.0.0.1".parse().unwrap(), index)?;
+                    there.set_default_route("fd00::1".parse().unwrap(), index)?;
+                    let after = [ip("route show default"), ip("-6 route show default")];
+                    assert_eq!(after, before);
                     Ok(ip("-o -4 addr show eth0")
                         + "\n"
                         + &ip("route")

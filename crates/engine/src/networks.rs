@@ -305,7 +305,7 @@ impl Networks {
         let file = self.file(&network.id);
         // The bridge first: should that be cut short, the network is still there to be removed again.
         let removed = self
-            .lower(&network.id)
+            .lower(&network)
             .and_then(|()| fs::remove_file(&file).doing(|| format!("remove {}", file.display())));
         if let Err(error) = removed {
             self.state().networks.insert(network.id.clone(), network);

@@ -408,8 +408,8 @@ fn containers_may_sit_on_an_interface_of_the_machine() {
     host.session(
         r#"
 $ ip link add outside type veth peer name uplink; ip link set outside up; ip link set uplink up; ip addr add 10.5.0.1/24 dev outside
-$ docker network create -d macvlan lan
-Error response from daemon: a network of driver macvlan needs the name of one of the machine's interfaces: -o parent=NAME
+$ docker network create -d macvlan -o parent=lo lan
+Error response from daemon: loopback interface is not a valid macvlan parent link
 [1]
 $ docker network create -d macvlan --subnet 10.5.0.0/24 -o parent=uplink lan; docker network create -d macvlan -o parent=gone away; docker network create -d macvlan -o parent=uplink again
 <id>
@@ -429,7 +429,7 @@ $ docker network connect bridge web; docker network disconnect lan web; docker e
  eth1
 default via 172.18.42.1 dev eth1
 $ docker run --rm --network away busybox true
-docker: Error response from daemon: failed to set up container networking: -o parent interface was not found on the host: gone
+docker: Error response from daemon: failed to set up container networking: invalid subinterface vlan name gone, example formatting is eth0.10
 
 Run 'docker run --help' for more information
 [125]
@@ -439,6 +439,88 @@ lan
 away
 "#,
     );
+}
+
+#[test]
+fn ipvlan_routes_without_a_gateway() {
+    let Some(host) = Host::start_with_networks() else {
+        return;
+    };
+    if !has_interfaces(&host, &["ipvlan mode l3"]) {
+        return;
+    }
+    host.session(
+        r#"
+$ ip link add outside type veth peer name uplink; ip link set outside up; ip link set uplink up; ip addr add 10.5.0.1/24 dev uplink
+$ docker network create -d ipvlan -o ipvlan_mode=l4 -o parent=uplink lan
+Error response from daemon: requested ipvlan mode 'l4' is not valid, 'l2' mode is the ipvlan driver default
+[1]
+$ docker network create -d ipvlan --subnet 10.6.0.0/24 -o ipvlan_mode=l3 -o parent=uplink lan | wc -c
+65
+$ docker run -d --name web --network lan --ip 10.6.0.9 busybox sh -c 'echo hello >/index.html; httpd -f -p 80 -h /'; docker exec web ip route | tr -s ' ' | sed 's, *$,,'
+<id>
+default dev eth0 scope link
+10.6.0.0/24 dev eth0 scope link src 10.6.0.9
+$ docker inspect -f '{{.NetworkSettings.Networks.lan.Gateway}}|{{.NetworkSettings.Networks.lan.IPAddress}}' web
+|10.6.0.9
+$ docker run --rm --network lan busybox sh -c 'until wget -q -O - http://web/; do usleep 50000; done'
+hello
+$ docker rm -f web; docker network rm lan; ip -o link show uplink | wc -l
+web
+lan
+1
+"#,
+    );
+}
+
+#[test]
+fn parents_are_made_and_go_with_their_network() {
+    let Some(host) = Host::start_with_networks() else {
+        return;
+    };
+    if !has_interfaces(&host, &["vlan id 10", "macvlan", "dummy"]) {
+        return;
+    }
+    host.session(
+        r#"
+$ ip link add outside type veth peer name uplink; ip link set outside up; ip link set uplink up; ip link add link outside name outside.10 type vlan id 10; ip link set outside.10 up; ip addr add 10.7.0.1/24 dev outside.10
+$ docker network create -d macvlan --subnet 10.7.0.0/24 -o parent=uplink.10 tagged >/dev/null; ip -o link show uplink.10 2>&1 | wc -l; docker run --rm --network tagged busybox ping -q -c 1 10.7.0.1 | head -n 1
+Device "uplink.10" does not exist.
+PING 10.7.0.1 (10.7.0.1): 56 data bytes
+$ ip -o link show uplink.10 | wc -l; docker network rm tagged; ip link show uplink.10
+1
+tagged
+Device "uplink.10" does not exist.
+[1]
+$ docker network create -d macvlan --subnet 10.8.0.0/24 alone >/dev/null; docker run --rm --network alone busybox ip route | cut -d' ' -f1; ip -o link show type dummy | grep -c dm-
+10.8.0.0/24
+1
+$ docker network rm alone; ip -o link show type dummy | grep -c dm-
+alone
+0
+[1]
+$ docker network create -d macvlan -o parent=none.10 away >/dev/null; docker run --rm --network away busybox true 2>&1 | head -n 1; docker network rm away
+docker: Error response from daemon: failed to set up container networking: -o parent interface was not found on the host: none
+away
+$ docker network create -d macvlan -o parent=uplink.5000 away >/dev/null; docker run --rm --network away busybox true 2>&1 | head -n 1; docker network rm away
+docker: Error response from daemon: failed to set up container networking: vlan id must be between 1-4094, received: 5000
+away
+"#,
+    );
+}
+
+/// Whether the kernel can make such interfaces; says why a test is skipped.
+fn has_interfaces(host: &Host, kinds: &[&str]) -> bool {
+    kinds.iter().all(|kind| {
+        let (_, status) = host.shell(&format!(
+            "ip link add try-below type veth peer name try-above; ip link add try link try-below type {kind}; made=$?
+             ip link del try; ip link del try-below; exit $made"
+        ));
+        if status != 0 {
+            eprintln!("SKIPPED: the kernel has no interfaces of type {kind}");
+        }
+        status == 0
+    })
 }
 
 #[test]

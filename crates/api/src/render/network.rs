@@ -119,7 +119,12 @@ fn addresses(out: &mut Value, endpoint: &Endpoint) {
         ),
     ] {
         let cidr = endpoint.address(is_ipv6);
-        out[gateway] = text(endpoint.gateway(is_ipv6)).into();
+        out[gateway] = text(
+            endpoint
+                .gateway(is_ipv6)
+                .filter(|gateway| !gateway.is_unspecified()),
+        )
+        .into();
         out[address] = text(cidr.map(|cidr| cidr.address)).into();
         out[prefix] = cidr.map_or(0, |cidr| cidr.prefix).into();
     }

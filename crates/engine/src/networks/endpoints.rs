@@ -1,12 +1,13 @@
 //! Endpoints: what clients may ask of them, and giving them addresses and ports.
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bollard_stubs::models::{EndpointSettings, HostConfig, NetworkingConfig};
+use coracle_container_network::ipam::Pool;
 use coracle_container_network::{
-    Cidr, Driver, Endpoint, Mac, Network, PortRequest, default_route, is_device_name,
-    is_predefined, mac_address,
+    Cidr, Driver, Endpoint, Mac, Making, Network, PortRequest, Upper, default_route,
+    is_device_name, is_predefined, mac_address,
 };
 
 use super::options::link;
@@ -348,11 +349,7 @@ impl State {
             Some(text) => text.parse()?,
             None => Mac(mac_address(first)),
         };
-        let gateways = if network.internal {
-            Vec::new()
-        } else {
-            network.pools.iter().map(|pool| pool.gateway).collect()
-        };
+        let gateways = gateways(&network)?;
         // Checked above.
         let interface_sysctls = sysctls(settings, &interface).unwrap_or_default();
         let endpoint = Endpoint {
@@ -511,6 +508,22 @@ fn keep_numbers(requests: &mut [PortRequest], old: &[coracle_container_network::
             request.host_ports = Some(port..=port);
         }
     }
+}
+
+/// What leads out of a network.
+fn gateways(network: &Network) -> Result<Vec<IpAddr>> {
+    let upper = Upper::parse(network)?;
+    let leads_nowhere = |upper: &Upper| upper.making == Making::Dummy;
+    if network.internal || upper.as_ref().is_some_and(leads_nowhere) {
+        return Ok(Vec::new());
+    }
+    let is_routed = upper.is_some_and(|upper| upper.is_routed());
+    let gateway = |pool: &Pool| match pool.gateway {
+        IpAddr::V4(_) if is_routed => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) if is_routed => Ipv6Addr::UNSPECIFIED.into(),
+        gateway => gateway,
+    };
+    Ok(network.pools.iter().map(gateway).collect())
 }
 
 #[cfg(test)]

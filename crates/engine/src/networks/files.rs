@@ -66,8 +66,9 @@ impl Engine {
         endpoints: &[(String, Endpoint)],
     ) -> Result<Vec<(String, String)>> {
         let gateway = || {
-            let own =
-                default_route(named(endpoints), false).and_then(|endpoint| endpoint.gateway(false));
+            let own = default_route(named(endpoints), false)
+                .and_then(|endpoint| endpoint.gateway(false))
+                .filter(|gateway| !gateway.is_unspecified());
             let default = || {
                 self.networks
                     .find("bridge")

@@ -112,7 +112,10 @@ impl Networks {
         for endpoint in endpoints {
             let network = self.find(&endpoint.network)?;
             if let Some(upper) = Upper::parse(&network)? {
-                routing.upper(&upper, namespace, &endpoint.interface, endpoint.mac)?;
+                // The parent of two is made once.
+                let _kernel = self.kernel();
+                let (mark, name) = (mark(&network.id), &endpoint.interface);
+                routing.upper(&upper, &mark, namespace, name, endpoint.mac)?;
                 continue;
             }
             let (bridge, index) = {
@@ -259,13 +262,16 @@ impl Networks {
         Ok(())
     }
 
-    /// Removes the bridge of a network, if it is up.
-    pub(super) fn lower(&self, network: &str) -> Result<()> {
+    /// Removes what was made of a network: its bridge, or the parent of its interfaces.
+    pub(super) fn lower(&self, network: &Network) -> Result<()> {
         let mut kernel = self.kernel();
-        if let Some(raised) = kernel.bridges.get(network) {
+        if let Some(raised) = kernel.bridges.get(&network.id) {
             Routing::open()?.remove(&raised.bridge.device)?;
-            kernel.bridges.remove(network);
+            kernel.bridges.remove(&network.id);
             self.install_rules(&mut kernel)?;
+        }
+        if let Some(upper) = Upper::parse(network)? {
+            Routing::open()?.remove_marked(&upper.parent, &mark(&network.id))?;
         }
         Ok(())
     }
@@ -317,6 +323,11 @@ fn settle(state: &mut State, id: &str, avoid: &[Cidr]) -> Result<Option<Network>
     }
     state.networks.insert(id.to_owned(), network.clone());
     Ok(Some(network))
+}
+
+/// The alias of interfaces of the machine that were made for a network, and go with it.
+fn mark(network: &str) -> String {
+    format!("network {network}")
 }
 
 /// In the container's namespace: addresses of new interfaces, and the default routes of all.

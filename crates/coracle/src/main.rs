@@ -8,7 +8,12 @@ use std::process::ExitCode;
 
 use roles::{FALLBACK, ROLES, Role};
 
+/// Arenas of the allocator: threads of the engine come and go with requests, and each arena keeps the most that it ever held.
+const ARENAS: u16 = 2;
+
 fn main() -> ExitCode {
+    // Without it the program is only larger.
+    let _ = coracle_sys::allocator::limit_arenas(ARENAS);
     let args: Vec<OsString> = std::env::args_os().collect();
     let (role, rest) = match pick(&args) {
         Ok(picked) => picked,

@@ -22,7 +22,7 @@ use crate::random::{Random, given};
 /// After so many requests what they made is removed, and what they removed is made.
 const ROUND: u64 = 250;
 /// How much larger the engine may be after all requests than after the first rounds, KiB: what the allocator does not give back.
-const GROWTH: u64 = 4 << 10;
+const GROWTH: u64 = 2 << 10;
 
 #[test]
 fn mutated_requests_are_answered_and_leave_nothing_behind() {

@@ -73,10 +73,8 @@ pub fn stream(pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static) ->
 /// The same body, as long as which something is being done.
 pub fn during(task: Task, body: ResponseBody) -> ResponseBody {
     Watched {
-        body,
-        task: Some(task),
-        busy: None,
-        end: Box::pin(std::future::pending()),
+        held: Some(Box::new(task)),
+        ..Watched::new(body)
     }
     .boxed_unsync()
 }
@@ -84,10 +82,8 @@ pub fn during(task: Task, body: ResponseBody) -> ResponseBody {
 /// The same body, as long as which a connection is busy.
 pub fn busy(busy: Busy, body: ResponseBody) -> ResponseBody {
     Watched {
-        body,
-        task: None,
-        busy: Some(busy),
-        end: Box::pin(std::future::pending()),
+        held: Some(Box::new(busy)),
+        ..Watched::new(body)
     }
     .boxed_unsync()
 }
@@ -96,22 +92,30 @@ pub fn busy(busy: Busy, body: ResponseBody) -> ResponseBody {
 pub fn until_handover(work: &Work, body: ResponseBody) -> ResponseBody {
     let mut phase = work.phase();
     Watched {
-        body,
-        task: None,
-        busy: None,
         end: Box::pin(async move {
             // An error is the end of the engine.
             let _ = phase.wait_for(|phase| *phase == Phase::Frozen).await;
         }),
+        ..Watched::new(body)
     }
     .boxed_unsync()
 }
 
 struct Watched {
     body: ResponseBody,
-    task: Option<Task>,
-    busy: Option<Busy>,
+    /// Given back when the body has ended.
+    held: Option<Box<dyn Send>>,
     end: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Watched {
+    fn new(body: ResponseBody) -> Self {
+        Self {
+            body,
+            held: None,
+            end: Box::pin(std::future::pending()),
+        }
+    }
 }
 
 impl Body for Watched {
@@ -125,10 +129,7 @@ impl Body for Watched {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         match polled {
             Poll::Ready(Some(Ok(_))) => {}
-            Poll::Ready(_) => {
-                self.busy = None;
-                self.task = None;
-            }
+            Poll::Ready(_) => self.held = None,
             Poll::Pending if self.end.as_mut().poll(cx).is_ready() => return Poll::Ready(None),
             Poll::Pending => {}
         }

@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use crate::error::{Doing, Error, Result};
 
@@ -27,21 +28,28 @@ impl RootLock {
     pub fn take(root: &Path) -> Result<Self> {
         let path = root.join(FILE);
         let file = File::create(&path).doing(|| format!("make {}", path.display()))?;
-        let begin = Instant::now();
-        loop {
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Self(file)),
-                Err(Errno::WOULDBLOCK) if begin.elapsed() < PATIENCE => {
-                    sleep(Duration::from_millis(20));
-                }
-                Err(Errno::WOULDBLOCK) => {
-                    return Err(Error::Conflict(format!(
-                        "another engine works on {}: end it, or use another directory",
-                        root.display()
-                    )));
-                }
-                Err(error) => return Err(Error::io(format!("lock {}", path.display()), error)),
-            }
+        let failed = |error| Error::io(format!("lock {}", path.display()), error);
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(Self(file)),
+            Err(Errno::WOULDBLOCK) => {}
+            Err(error) => return Err(failed(error)),
+        }
+        // flock(2) has no limit: a thread waits. When it is too late it gives the lock back.
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let wait = move || {
+            let locked = retry_on_intr(|| flock(&file, FlockOperation::LockExclusive));
+            let _ = sender.send(locked.map(|()| file));
+        };
+        thread::Builder::new()
+            .name("lock".into())
+            .spawn(wait)
+            .doing(|| "start a thread")?;
+        match receiver.recv_timeout(PATIENCE) {
+            Ok(locked) => locked.map(Self).map_err(failed),
+            Err(_) => Err(Error::Conflict(format!(
+                "another engine works on {}: end it, or use another directory",
+                root.display()
+            ))),
         }
     }
 
@@ -65,6 +73,13 @@ mod tests {
         assert!(RootLock::is_taken(dir.path()));
         drop(lock);
         assert!(!RootLock::is_taken(dir.path()));
-        RootLock::take(dir.path()).unwrap();
+        let lock = RootLock::take(dir.path()).unwrap();
+        // Whoever waits gets it from the one that ends.
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| RootLock::take(dir.path()));
+            drop(lock);
+            waiting.join().unwrap().unwrap();
+        });
+        assert!(!RootLock::is_taken(dir.path()));
     }
 }

@@ -24,7 +24,7 @@ pub fn decoder<'a>(mut reader: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>>
         .take(XZ.len() as u64)
         .read_to_end(&mut start)?;
     let is = |magic| start.starts_with(magic);
-    let (gzip, zstd, xz) = (is(GZIP), is(ZSTD), is(XZ));
+    let (gzip, zstd, xz) = (is(GZIP), is(ZSTD), is_xz(&start));
     if is(BZIP2) {
         return Err(io::Error::new(
             io::ErrorKind::Unsupported,
@@ -37,11 +37,23 @@ pub fn decoder<'a>(mut reader: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>>
     } else if zstd {
         Box::new(zstd::Decoder::new(whole)?)
     } else if xz {
-        // Several streams one after the other are one file, as with gzip.
-        Box::new(XzReader::new_mem_limit(whole, true, XZ_MEMORY))
+        Box::new(self::xz(whole))
     } else {
         Box::new(whole)
     })
+}
+
+/// Whether this is the beginning of an xz file (xz file format 1.2.1, section 2.1.1.1); [`XZ_MAGIC`] bytes are enough.
+pub fn is_xz(start: &[u8]) -> bool {
+    start.starts_with(XZ)
+}
+
+/// Bytes that tell an xz file.
+pub const XZ_MAGIC: usize = XZ.len();
+
+/// Decompresses xz, with as much memory as `xz -9` needs. Several streams one after the other are one file, as for gzip and `xz -d`.
+pub fn xz<R: Read>(reader: R) -> impl Read + use<R> {
+    XzReader::new_mem_limit(reader, true, XZ_MEMORY)
 }
 
 #[cfg(test)]
@@ -80,6 +92,14 @@ mod tests {
         assert_eq!(decoded(&xz).unwrap(), text);
         assert_eq!(decoded(&twice).unwrap(), text.repeat(2));
         assert!(decoded(&xz[..xz.len() - 9]).is_err());
+        // A dictionary of 4 GiB, which would be taken from the machine at once (xz file format 1.2.1, 3.1 and 5.3.1).
+        let mut greedy = xz;
+        greedy[16] = 40;
+        let mut sum = flate2::Crc::new();
+        sum.update(&greedy[12..20]);
+        greedy[20..24].copy_from_slice(&sum.sum().to_le_bytes());
+        let error = decoded(&greedy).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::OutOfMemory, "{error}");
     }
 
     #[test]

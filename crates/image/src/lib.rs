@@ -4,7 +4,7 @@
 //! `coracle unpack …` ([`unpack::main`]), which [`Store`] starts through a [`coracle_sys::spawn::Launcher`].
 
 pub mod bundle;
-mod compression;
+pub mod compression;
 pub mod config;
 mod digest;
 mod error;

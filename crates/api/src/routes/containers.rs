@@ -150,6 +150,7 @@ pub(crate) fn request(mut body: Value, name: Option<&str>) -> Result<CreateReque
     struct Rest {
         host_config: Option<HostConfig>,
         networking_config: Option<NetworkingConfig>,
+        mac_address: Option<String>,
     }
 
     if body.as_object().is_none_or(serde_json::Map::is_empty) {
@@ -158,19 +159,19 @@ pub(crate) fn request(mut body: Value, name: Option<&str>) -> Result<CreateReque
         ));
     }
     // Docker takes a single text for these too.
-    for field in ["Cmd", "Entrypoint"] {
-        if let Some(word) = body.get_mut(field).filter(|value| value.is_string()) {
-            *word = json!([word.take()]);
+    for (field, value) in body.as_object_mut().into_iter().flatten() {
+        let is = |name: &str| field.eq_ignore_ascii_case(name);
+        if (is("Cmd") || is("Entrypoint")) && value.is_string() {
+            *value = json!([value.take()]);
         }
     }
     let wrong = |error: serde_json::Error| Error::BadRequest(format!("invalid JSON: {error}"));
     let config: ContainerConfig = json::from_value(body.clone()).map_err(wrong)?;
-    let mac = body["MacAddress"].as_str().unwrap_or_default().to_owned();
     let rest: Rest = json::from_value(body).map_err(wrong)?;
     let host_config = rest.host_config.unwrap_or_default();
     let mut networking = rest.networking_config.unwrap_or_default();
     // Before API 1.44 the container had one, for the network of its mode.
-    if !mac.is_empty() {
+    if let Some(mac) = rest.mac_address.filter(|mac| !mac.is_empty()) {
         let mode = host_config
             .network_mode
             .clone()
@@ -240,9 +241,9 @@ mod tests {
     #[test]
     fn bodies_become_requests() {
         let body = json!({
-            "Image": "busybox", "Cmd": "true", "Entrypoint": ["sh", "-c"], "Unknown": 1,
+            "Image": "busybox", "cmd": "true", "Entrypoint": ["sh", "-c"], "Unknown": 1,
             "HostConfig": {"NetworkMode": "host", "RestartPolicy": {"Name": ""}, "CgroupnsMode": ""},
-            "NetworkingConfig": {"EndpointsConfig": null}, "MacAddress": "02:42:00:00:00:01"
+            "NetworkingConfig": {"EndpointsConfig": null}, "macAddress": "02:42:00:00:00:01"
         });
         let request = request(body, Some("web")).unwrap();
         assert_eq!(request.name.as_deref(), Some("web"));

@@ -3,10 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::sync::{Notify, watch};
 
 use super::entry::encode;
 use super::syslog::Syslog;
@@ -14,15 +12,12 @@ use super::writer::{Rotation, Writer};
 use crate::streams::Stream;
 use crate::time;
 
-/// How often it is looked whether a writer has found its queue empty.
-const BRIEFLY: Duration = Duration::from_millis(5);
-
 /// An open log. Cheap to share; entries appear in the order of the calls.
 #[derive(Debug)]
 pub struct Log {
     sinks: Arc<Sinks>,
     /// Bytes that may wait, and what does; without it who appends waits.
-    buffer: Option<(usize, Arc<Mutex<Waiting>>)>,
+    buffer: Option<(usize, Arc<Queue>)>,
     /// Counts appended batches and the final close, for readers that follow.
     changed: watch::Sender<LogState>,
 }
@@ -33,6 +28,13 @@ struct Sinks {
     syslog: Option<Syslog>,
     /// A JSON object, or empty.
     attributes: String,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    /// Tells when no thread writes any more.
+    idle: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -122,7 +124,7 @@ impl Log {
             entries,
         };
         let sinks = Arc::clone(&self.sinks);
-        let Some((limit, waiting)) = &self.buffer else {
+        let Some((limit, queue)) = &self.buffer else {
             // The disk may be slow; the workers of the runtime must not wait for it.
             let written = tokio::task::spawn_blocking(move || sinks.write(&batch));
             if written.await.is_err() {
@@ -132,30 +134,29 @@ impl Log {
             return;
         };
         let start = {
-            let mut queue = lock(waiting);
+            let mut waiting = lock(&queue.waiting);
             let bytes = batch.entries.iter().map(Vec::len).sum::<usize>();
-            if queue.bytes + bytes > *limit {
+            if waiting.bytes + bytes > *limit {
                 return;
             }
-            queue.bytes += bytes;
-            queue.batches.push_back(batch);
-            !std::mem::replace(&mut queue.busy, true)
+            waiting.bytes += bytes;
+            waiting.batches.push_back(batch);
+            !std::mem::replace(&mut waiting.busy, true)
         };
         if start {
-            let (waiting, changed) = (Arc::clone(waiting), self.changed.clone());
-            tokio::task::spawn_blocking(move || sinks.write_all(&waiting, &changed));
+            let (queue, changed) = (Arc::clone(queue), self.changed.clone());
+            tokio::task::spawn_blocking(move || sinks.write_all(&queue, &changed));
         }
     }
 
     /// Ends when nothing waits to be written and no rotated file to be compressed. Nothing may be appended meanwhile.
     pub async fn settle(&self) {
-        if let Some((_, waiting)) = &self.buffer {
-            let mut changed = self.watch();
-            while lock(waiting).busy {
-                // A batch that is written wakes us; the last one while the queue is empty already.
-                if timeout(BRIEFLY, changed.changed()).await.is_err() {
-                    continue;
-                }
+        if let Some((_, queue)) = &self.buffer {
+            // Before the look: it counts from here.
+            let idle = queue.idle.notified();
+            let busy = lock(&queue.waiting).busy;
+            if busy {
+                idle.await;
             }
         }
         let sinks = Arc::clone(&self.sinks);
@@ -204,15 +205,16 @@ impl Sinks {
         }
     }
 
-    fn write_all(&self, waiting: &Mutex<Waiting>, changed: &watch::Sender<LogState>) {
+    fn write_all(&self, queue: &Queue, changed: &watch::Sender<LogState>) {
         loop {
             let batch = {
-                let mut queue = lock(waiting);
-                let Some(batch) = queue.batches.pop_front() else {
-                    queue.busy = false;
+                let mut waiting = lock(&queue.waiting);
+                let Some(batch) = waiting.batches.pop_front() else {
+                    waiting.busy = false;
+                    queue.idle.notify_waiters();
                     return;
                 };
-                queue.bytes -= batch.entries.iter().map(Vec::len).sum::<usize>();
+                waiting.bytes -= batch.entries.iter().map(Vec::len).sum::<usize>();
                 batch
             };
             self.write(&batch);
@@ -228,6 +230,36 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_log_has_settled_when_everything_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.log");
+        let rotation = Rotation {
+            max_size: None,
+            max_files: 1,
+        };
+        let log = Log::new()
+            .with_file(&path, rotation, false, &BTreeMap::new())
+            .unwrap()
+            .with_buffer(100);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        for text in ["one\n", "two\n"] {
+            let guard = lock(log.sinks.file.as_ref().unwrap());
+            runtime.block_on(log.append(Stream::Stdout, vec![text.as_bytes().to_vec()]));
+            let mut settled = Box::pin(log.settle());
+            let first = runtime.block_on(async { futures_util::poll!(&mut settled) });
+            assert!(first.is_pending());
+            drop(guard);
+            runtime.block_on(settled);
+            let written = std::fs::read_to_string(&path).unwrap();
+            assert!(written.contains(text.trim()), "{written}");
+        }
+        // Nothing waits.
+        runtime.block_on(log.settle());
+    }
 
     #[test]
     fn a_full_buffer_drops_entries_instead_of_waiting() {

@@ -5,12 +5,9 @@ use std::io::{self, Read, Seek as _, SeekFrom};
 use std::path::Path;
 
 use bytes::Bytes;
+use coracle_image::compression::{XZ_MAGIC, is_xz, xz};
 use futures_util::stream::{self, Stream};
-use lzma_rust2::XzReader;
 use tokio::sync::mpsc;
-
-/// How an xz file begins (xz file format 1.2.1, section 2.1.1.1).
-const XZ: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0];
 
 /// Bytes in a piece.
 const SIZE: usize = 256 << 10;
@@ -20,11 +17,10 @@ pub(super) fn pieces(
     path: &Path,
 ) -> io::Result<impl Stream<Item = io::Result<Bytes>> + Send + use<>> {
     let mut file = File::open(path)?;
-    let is_xz = begins_with_xz(&mut file)?;
+    let packed = begins_with_xz(&mut file)?;
     let (sender, pieces) = mpsc::channel(2);
-    tokio::task::spawn_blocking(move || match is_xz {
-        // Several streams one after the other are one file, as `xz -d` has it.
-        true => send(XzReader::new(file, true), &sender),
+    tokio::task::spawn_blocking(move || match packed {
+        true => send(xz(file), &sender),
         false => send(file, &sender),
     });
     Ok(stream::unfold(pieces, |mut pieces| async {
@@ -34,9 +30,9 @@ pub(super) fn pieces(
 
 fn begins_with_xz(file: &mut File) -> io::Result<bool> {
     let mut start = Vec::new();
-    file.take(XZ.len() as u64).read_to_end(&mut start)?;
+    file.take(XZ_MAGIC as u64).read_to_end(&mut start)?;
     file.seek(SeekFrom::Start(0))?;
-    Ok(start == XZ)
+    Ok(is_xz(&start))
 }
 
 fn send(mut source: impl Read, pieces: &mpsc::Sender<io::Result<Bytes>>) {

@@ -4,6 +4,10 @@
 //! `-o NAME,…` are known.
 
 use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Pid;
 
 use crate::engine::{Engine, blocking};
 use crate::error::{Error, Result};
@@ -52,6 +56,12 @@ struct Machine {
 }
 
 const TICKS: u64 = 100;
+
+/// Flag of a process that was forked and has not executed anything since (kernel, `include/linux/sched.h`).
+const PF_FORKNOEXEC: u64 = 0x40;
+/// How long a container that was just started may take to execute its program, and how often it is looked at.
+const EXEC_LIMIT: Duration = Duration::from_secs(1);
+const EXEC_PAUSE: Duration = Duration::from_millis(1);
 
 const COLUMNS: &[Column] = &[
     ("uid", "UID", |p, _| p.uid.to_string()),
@@ -102,15 +112,16 @@ impl Engine {
     /// Docker's text when it does not run, and for columns that are not known.
     pub async fn top(&self, reference: &str, arguments: &str) -> Result<Processes> {
         let container = self.find(reference)?;
-        let cgroup = {
+        let (first, cgroup) = {
             let data = container.data();
-            if data.running.is_none() {
+            let Some(running) = &data.running else {
                 return Err(Error::not_running(container.id()));
-            }
-            self.cgroup_of(&data.record)
+            };
+            (running.pid, self.cgroup_of(&data.record))
         };
         let columns = columns(arguments)?;
         blocking(move || {
+            wait_for_program(first);
             let machine = machine();
             let processes = cgroup.processes().into_iter().filter_map(read);
             let rows = processes.map(|process| {
@@ -214,6 +225,36 @@ fn machine() -> Machine {
     }
 }
 
+/// Waits until a container's first process is its program: a start answers when the helper was told to execute it, a moment before.
+fn wait_for_program(first: Pid) {
+    let dir = format!("/proc/{}", first.as_raw_nonzero());
+    let deadline = Instant::now() + EXEC_LIMIT;
+    while Instant::now() < deadline {
+        let stat = fs::read_to_string(format!("{dir}/stat"));
+        let command = fs::read(format!("{dir}/cmdline"));
+        match (stat, command) {
+            (Ok(stat), Ok(command)) if is_before_program(&stat, &command) => {
+                thread::sleep(EXEC_PAUSE)
+            }
+            _ => return,
+        }
+    }
+}
+
+/// Whether a process has yet to execute a program, or is about to: then its memory is new, and still without arguments.
+fn is_before_program(stat: &str, cmdline: &[u8]) -> bool {
+    let tail = stat.rsplit_once(") ").map_or("", |(_, tail)| tail);
+    let fields: Vec<&str> = tail.split_whitespace().collect();
+    let number = |at: usize| -> u64 {
+        fields
+            .get(at - 3)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0)
+    };
+    // A zombie has no memory.
+    number(23) != 0 && (number(9) & PF_FORKNOEXEC != 0 || cmdline.is_empty())
+}
+
 fn read(pid: i32) -> Option<Process> {
     let dir = format!("/proc/{pid}");
     let stat = fs::read_to_string(format!("{dir}/stat")).ok()?;
@@ -308,6 +349,28 @@ mod tests {
 
     const STAT: &str =
         "42 (a (b) c) S 1 42 42 34816 42 4194304 100 0 0 0 150 50 0 0 20 0 1 0 1000 4096000 250 0";
+
+    #[test]
+    fn a_process_that_executes_its_program_yet_is_told_from_one_that_has() {
+        let stat = |flags: u64, memory: u64| {
+            STAT.replace("4194304", &flags.to_string())
+                .replace("4096000", &memory.to_string())
+        };
+        for (stat, cmdline, expected) in [
+            (stat(0x40_0140, 4096), "coracle\0runtime\0", true),
+            (stat(0x40_0100, 4096), "", true),
+            (stat(0x40_0100, 4096), "\0", false),
+            (stat(0x40_0100, 4096), "sleep\x0060\0", false),
+            (stat(0x40_0144, 0), "", false),
+            (String::new(), "", false),
+        ] {
+            assert_eq!(
+                is_before_program(&stat, cmdline.as_bytes()),
+                expected,
+                "{stat} {cmdline:?}"
+            );
+        }
+    }
 
     #[test]
     fn processes_are_read_and_shown_in_columns() {

@@ -154,7 +154,7 @@ fn processors(
                 .saturating_mul(1_000_000_000)
     {
         return invalid(format!(
-            "Range of CPUs is from 0.01 to {count}.00, as there are only {count} CPUs available"
+            "range of CPUs is from 0.01 to {count}.00, as there are only {count} CPUs available"
         ));
     }
     if config.cpu_shares.unwrap_or(0) > 0 && !support.cpu {
@@ -365,7 +365,7 @@ mod tests {
             ),
             (
                 json!({"NanoCpus": 3_000_000_000_i64}),
-                "Range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available",
+                "range of CPUs is from 0.01 to 2.00, as there are only 2 CPUs available",
             ),
             (
                 json!({"CpuPeriod": 1}),

@@ -14,7 +14,7 @@ use libcontainer::workload::{
     Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError,
 };
 use oci_spec::runtime::{LinuxCapabilities, Process, Spec};
-use rustix::fs::{Access, AtFlags, CWD, accessat, fchown, fstat, makedev};
+use rustix::fs::{Access, AtFlags, CWD, accessat, fchown, fstat, makedev, readlink, rename};
 use rustix::process::{Uid, getpid};
 use rustix::stdio::{stderr, stdin, stdout};
 use rustix::termios::{Winsize, tcsetwinsize};
@@ -123,6 +123,9 @@ impl Executor for Program {
     fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
         if let Some(process) = spec.process() {
             prepare_stdio(process);
+        }
+        if self.waits {
+            name_core(Path::new("/dev"));
         }
         // Restricted first: the program must be found with the rights that the process will have.
         let result = self
@@ -234,6 +237,17 @@ fn prepare_stdio(process: &Process) {
     }
 }
 
+/// Gives the link to `/proc/kcore` the name that it has in Docker's containers, `core`, instead of libcontainer's. Were it left where
+/// `/dev` is the machine's, no second container could be given it.
+fn name_core(dev: &Path) {
+    let made = dev.join("kcore");
+    if readlink(&made, Vec::new()).is_ok_and(|target| target.as_bytes() == b"/proc/kcore")
+        && let Err(error) = rename(&made, dev.join("core"))
+    {
+        tracing::warn!(%error, "cannot rename /dev/kcore");
+    }
+}
+
 /// Looks `name` up as a shell does, with the errors of Go's `exec.LookPath`, which Docker's clients know.
 pub(crate) fn find_executable(name: &str, path: &str) -> Result<PathBuf, (FailureKind, String)> {
     let fail = |kind, text: &str| Err((kind, format!("exec: \"{name}\": {text}")));
@@ -279,6 +293,28 @@ mod tests {
     use oci_spec::runtime::{ProcessBuilder, SpecBuilder};
 
     use super::*;
+
+    #[test]
+    fn the_link_to_the_kernels_memory_is_called_core_and_what_else_is_there_keeps_its_name() {
+        for (target, before, expected) in [
+            ("/proc/kcore", &["kcore"][..], &["core"][..]),
+            ("/proc/kcore", &["core", "kcore"], &["core"]),
+            ("/proc/kcore", &["core"], &["core"]),
+            ("/elsewhere", &["kcore"], &["kcore"]),
+            ("", &[], &[]),
+        ] {
+            let dev = tempfile::tempdir().unwrap();
+            for name in before {
+                std::os::unix::fs::symlink(target, dev.path().join(name)).unwrap();
+            }
+            name_core(dev.path());
+            let after: Vec<_> = fs::read_dir(dev.path())
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name())
+                .collect();
+            assert_eq!(after, expected, "{target} {before:?}");
+        }
+    }
 
     #[test]
     fn executables_are_found_or_refused_in_dockers_words() {

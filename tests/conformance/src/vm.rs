@@ -17,6 +17,18 @@ use crate::registry;
 const MIRROR_PORT: u16 = 5000;
 /// Everything of System Docker is here, on a tmpfs: the console's root is an overlay, which takes no other on top.
 const DIR: &str = "/run/conformance";
+/// Both engines and the mirror are reached through the console's sshd, which forwards nothing unless told to, sockets included. System
+/// Docker answers root alone, so it is root who logs in, with the key that the machine gave to the user `rancher`.
+const SSHD: &str = "\
+write_files:
+- path: /etc/ssh/sshd_config.d/conformance.conf
+  content: |
+    AllowTcpForwarding yes
+    PermitRootLogin prohibit-password
+    AllowGroups root
+    AuthorizedKeysFile /home/rancher/.ssh/authorized_keys
+    StrictModes no
+";
 
 /// Options of `vm`.
 #[derive(Debug, Args)]
@@ -89,8 +101,9 @@ pub fn start(options: &Options, project: Project, logs: &Path) -> Result<Engines
         .name("conformance")
         .memory_mib(options.memory)
         .append("quiet")
+        .user("root")
         .user_data(format!(
-            "#cloud-config\nrancher:\n  docker:\n    registry_mirror: http://127.0.0.1:{MIRROR_PORT}\n"
+            "#cloud-config\nrancher:\n  docker:\n    registry_mirror: http://127.0.0.1:{MIRROR_PORT}\n{SSHD}"
         ))
         .start()?;
     let pair = Pair::new(
@@ -120,14 +133,13 @@ pub fn start(options: &Options, project: Project, logs: &Path) -> Result<Engines
     Ok(engines)
 }
 
-/// Starts the engine and returns when its socket is there, for the user that is logged in.
+/// Starts the engine and returns when it listens.
 fn launcher() -> String {
     format!(
-        "sudo sh -ec 'mkdir -p {DIR}; chmod 755 /tmp/coracle; cd /; \
+        "set -e; mkdir -p {DIR}; chmod 755 /tmp/coracle; cd /; \
          setsid /tmp/coracle engine --root {DIR}/root --exec-root {DIR}/run --socket {DIR}/docker.sock \
          --cgroup-parent /conformance --bridge conformance0 --bip 172.31.0.1/16 \
          --registry-mirror http://127.0.0.1:{MIRROR_PORT} </dev/null >{DIR}/engine.log 2>&1 & \
-         timeout 60 sh -c \"until grep -q \\\"System Docker listens on\\\" {DIR}/engine.log; do sleep 0.2; done\"; \
-         chmod 666 {DIR}/docker.sock'"
+         timeout 60 sh -c 'until grep -q \"System Docker listens on\" {DIR}/engine.log; do sleep 0.2; done'"
     )
 }

@@ -8,7 +8,9 @@ pub fn mask(text: &str) -> String {
         .replace(['\r', '\0'], "")
         // Programs between dockerd and the kernel that System Docker does not have.
         .replace("failed to create shim task: ", "")
-        .replace("runc create failed: ", "");
+        .replace("runc create failed: ", "")
+        // Which of a port's two addresses dockerd asks for first differs from run to run.
+        .replace("Bind for :::", "Bind for 0.0.0.0:");
     let mut masked = String::new();
     for line in transcript::mask(&text).lines() {
         masked.push_str(&addresses(&transcript::squeeze(line)));
@@ -74,6 +76,10 @@ mod tests {
             ("1.2.3.4.5\n", "1.2.3.4.5\n"),
             ("NAME      ID\r\n", "NAME  ID\n"),
             ("id 0123456789ab\n", "id <id>\n"),
+            (
+                "Bind for :::80 failed: port is already allocated\n",
+                "Bind for 0.0.0.0:80 failed: port is already allocated\n",
+            ),
             (
                 "failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: why\n",
                 "failed to create task for container: OCI runtime create failed: why\n",

@@ -381,6 +381,26 @@ impl Routing {
         .doing(|| format!("set the default route to {gateway}"))
     }
 
+    /// Gives an interface, which is down, another name.
+    ///
+    /// # Errors
+    /// When there is no such interface, or the name is taken.
+    pub fn rename(&self, from: &str, to: &str) -> Result<()> {
+        let doing = || format!("rename interface {from} to {to}");
+        let link = self
+            .find(from)?
+            .ok_or_else(|| io::Error::from(Errno::NODEV))
+            .doing(doing)?;
+        let mut message = LinkMessage::default();
+        message.header.index = link.index;
+        message
+            .attributes
+            .push(LinkAttribute::IfName(to.to_owned()));
+        self.request(RouteNetlinkMessage::SetLink(message), NLM_F_ACK)
+            .map(drop)
+            .doing(doing)
+    }
+
     /// Removes the interface with this name, if there is one; the other end of a pair goes with it.
     ///
     /// # Errors

@@ -109,13 +109,17 @@ impl Networks {
         servers: &[String],
     ) -> Result<()> {
         let routing = Routing::open()?;
+        let mut renamed = Vec::new();
         for endpoint in endpoints {
             let network = self.find(&endpoint.network)?;
             if let Some(upper) = Upper::parse(&network)? {
                 // The parent of two is made once.
                 let _kernel = self.kernel();
-                let (mark, name) = (mark(&network.id), &endpoint.interface);
-                routing.upper(&upper, &mark, namespace, name, endpoint.mac)?;
+                let mark = mark(&network.id);
+                // The kernel makes none by a name that the machine has: its own are called eth0, too.
+                let made = endpoint.host_interface();
+                routing.upper(&upper, &mark, namespace, &made, endpoint.mac)?;
+                renamed.push((made, &endpoint.interface));
                 continue;
             }
             let (bridge, index) = {
@@ -144,7 +148,11 @@ impl Networks {
         let needs_server =
             endpoints.iter().any(has_names) && !self.name_servers().contains_key(container);
         let sockets = namespace.run(|| {
-            configure(endpoints, all)?;
+            let routing = Routing::open()?;
+            for (made, name) in &renamed {
+                routing.rename(made, name)?;
+            }
+            configure(&routing, endpoints, all)?;
             needs_server.then(Sockets::open).transpose()
         })?;
         match sockets {
@@ -332,10 +340,10 @@ fn mark(network: &str) -> String {
 
 /// In the container's namespace: addresses of new interfaces, and the default routes of all.
 fn configure(
+    routing: &Routing,
     endpoints: &[Endpoint],
     all: &[(String, Endpoint)],
 ) -> coracle_container_network::Result<()> {
-    let routing = Routing::open()?;
     routing.raise_loopback()?;
     for endpoint in endpoints {
         if endpoint.address(true).is_none() {
@@ -350,7 +358,7 @@ fn configure(
             set(name, value)?;
         }
     }
-    route(&routing, all)
+    route(routing, all)
 }
 
 /// Lets the default routes lead where the container's networks say.

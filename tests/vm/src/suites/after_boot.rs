@@ -118,6 +118,10 @@ pub const SUITE: Suite = Suite {
             run: containers::networks_work_beside_user_docker,
         },
         Check {
+            name: "networks_sit_on_the_machines_interface",
+            run: containers::networks_sit_on_the_machines_interface,
+        },
+        Check {
             name: "removing_all_user_containers",
             run: survival::removing_all_user_containers,
         },

@@ -185,3 +185,30 @@ pub fn networks_work_beside_user_docker(guest: &mut Guest) -> Result<()> {
     guest.run("sudo system-docker rm -f server && sudo system-docker network rm web")?;
     guest.expect("ls /sys/class/net | grep -c '^csys-' || true", "0")
 }
+
+/// The machine's interface has the name that the containers' will have; drivers and modules are the image's.
+pub fn networks_sit_on_the_machines_interface(guest: &mut Guest) -> Result<()> {
+    ensure_image(guest)?;
+    let docker = "sudo system-docker";
+    guest.run(&format!(
+        "{docker} network create -d ipvlan --subnet 10.6.0.0/24 -o ipvlan_mode=l3 -o parent=eth0 routed; \
+         {docker} network create -d macvlan --subnet 10.7.0.0/24 -o parent=eth0.10 tagged; \
+         {docker} run -d --name server --network routed --ip 10.6.0.9 busybox:test sh -c 'echo served >/tmp/index.html; exec httpd -f -h /tmp'"
+    ))?;
+    guest.expect(
+        &format!("{docker} exec server ip route | tr -s ' ' | sed 's/ *$//'"),
+        "default dev eth0 scope link\n10.6.0.0/24 dev eth0 scope link src 10.6.0.9",
+    )?;
+    guest.expect(
+        &format!("{docker} run --rm --network routed busybox:test sh -c 'until wget -qO- http://server/; do usleep 50000; done'"),
+        "served",
+    )?;
+    guest.expect(
+        &format!("{docker} run --rm --network tagged busybox:test ip route | cut -d ' ' -f 1-3; ls -d /sys/class/net/eth0.10"),
+        "default via 10.7.0.1\n10.7.0.0/24 dev eth0\n/sys/class/net/eth0.10",
+    )?;
+    guest.run(&format!(
+        "{docker} rm -f server && {docker} network rm routed tagged"
+    ))?;
+    guest.expect("ls /sys/class/net | grep -c 'eth0[.]' || true", "0")
+}

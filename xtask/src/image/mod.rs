@@ -9,6 +9,7 @@ mod binary;
 mod bundle;
 mod closure;
 mod cpio;
+mod current;
 mod definition;
 mod digest;
 mod erofs;
@@ -129,6 +130,19 @@ impl Image {
             wanted.insert((Suite::Trixie, (*name).to_owned()));
         }
         let packages = Packages::fetch(&cache, self.refresh, &wanted)?;
+
+        let everything = lock::render(&packages.of(&wanted)?);
+        let inputs = current::inputs(&root, &binaries, &everything, self.quick)?;
+        if !self.lock && current::is_current(&self.output, &inputs) {
+            let sizes = self.output.join("sizes.txt");
+            print!(
+                "{}",
+                fs::read_to_string(&sizes)
+                    .with_context(|| format!("cannot read {}", sizes.display()))?
+            );
+            return Ok(());
+        }
+        current::forget(&self.output)?;
 
         let package = packages.get(Suite::Trixie, &kernel_package)?;
         let kernel = Kernel::build(&images, &kept.join("kernel"), &toolbox, package, || {
@@ -263,6 +277,7 @@ impl Image {
         }
         write(&self.output.join("sizes.txt"), sizes.text().as_bytes())?;
         write(&self.output.join("sizes.md"), sizes.markdown().as_bytes())?;
+        current::note(&self.output, &inputs)?;
         print!("{}", sizes.text());
         Ok(())
     }

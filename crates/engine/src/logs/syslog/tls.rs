@@ -2,15 +2,18 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::{self, Write};
-use std::net::TcpStream;
+use std::io::{self, Read as _, Write};
+use std::net::{Shutdown, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use coracle_distribution::tls;
 use tokio_rustls::rustls::pki_types::pem::{Error as PemError, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use super::PATIENCE;
 
 /// Whom to trust and what to show: the driver's options. The files are read whenever a connection is made.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -150,12 +153,18 @@ impl Drop for TlsStream {
         self.0.conn.send_close_notify();
         // The service may have gone.
         let _ = self.0.flush();
+        let _ = self.0.sock.shutdown(Shutdown::Write);
+        // Closing while something is unread, as tickets of TLS 1.3 are, resets the connection (RFC 1122, 4.2.2.13): the service
+        // would lose what it has not read yet.
+        let until = Instant::now() + PATIENCE;
+        let mut unread = [0; 1024];
+        while matches!(self.0.sock.read(&mut unread), Ok(1..)) && Instant::now() < until {}
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::{BufRead as _, BufReader, Read as _};
+    use std::io::{BufRead as _, BufReader};
     use std::net::TcpListener;
     use std::process::{Child, Command, Stdio};
     use std::sync::mpsc;

@@ -5,6 +5,7 @@
 
 mod connect;
 mod connection;
+mod endpoint_settings;
 mod endpoints;
 mod files;
 mod handover;
@@ -26,7 +27,7 @@ use coracle_container_network::{
 };
 
 pub use connection::Connection;
-pub use endpoints::normalize;
+pub use endpoint_settings::normalize;
 pub(crate) use handover::NetworksState;
 pub use options::{check, warning};
 /// What networks, endpoints and ports are made of.

@@ -8,7 +8,7 @@ use rustix::process::Pid;
 
 use super::endpoints::{NONE, SHARED};
 use super::join::servers;
-use super::{check_ports, endpoints, kernel};
+use super::{check_ports, endpoint_settings, kernel};
 use crate::container::Container;
 use crate::engine::{Engine, blocking};
 use crate::error::{Error, Result};
@@ -53,7 +53,7 @@ impl Engine {
                 "cannot connect container to host network - container must be created in host network mode".into(),
             ));
         }
-        endpoints::check(Some(network), &network.name, &settings)?;
+        endpoint_settings::check(Some(network), &network.name, &settings)?;
         let present = record.networking.endpoints_config.get_or_insert_default();
         // Under the name; a client may have created the container with the id.
         let was_there = present.remove(&network.id).is_some() | present.contains_key(&network.name);

@@ -3,7 +3,7 @@
 use bollard_stubs::models::EndpointSettings;
 use coracle_container_network::{Driver, Endpoint, Network};
 
-use super::endpoints::ordered;
+use super::endpoint_settings::ordered;
 use crate::engine::Engine;
 use crate::record::Record;
 

@@ -244,7 +244,10 @@ fn what_cannot_take_over_is_refused() {
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
     }
     for (path, why) in [
-        (host.path("none"), "No such file or directory (os error 2)"),
+        (
+            host.path("none"),
+            "No such file or directory (os error 2); the path is this process's, which does not see the files of a container",
+        ),
         (plain, "Permission denied (os error 13)"),
         (foreign, "Exec format error (os error 8)"),
         (

@@ -116,10 +116,14 @@ impl Engine {
             .arg0("coracle")
             .arg("handover")
             .fd(writer, 1);
-        let child = self
-            .reaper
-            .spawn(&command)
-            .map_err(|error| cannot(&error))?;
+        let child = self.reaper.spawn(&command).map_err(|error| {
+            cannot(&match error.kind() {
+                io::ErrorKind::NotFound => format!(
+                    "{error}; the path is this process's, which does not see the files of a container"
+                ),
+                _ => error.to_string(),
+            })
+        })?;
         drop(command);
         let said = blocking(move || {
             let mut said = String::new();

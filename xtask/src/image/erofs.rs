@@ -3,7 +3,7 @@
 //! Compressing takes minutes, but most parts seldom change. So the file system is made in a chain of steps, each of which adds
 //! one part to a copy of the step before (mkfs.erofs's incremental mode) and is cached under the hash of everything in it. The
 //! growth of each step is what that part costs. No option may make files share compressed data across steps: with fragments,
-//! mkfs.erofs 1.8.6 writes wrong data in incremental mode (the test at the end of `tests/erofs.rs` would show it).
+//! mkfs.erofs 1.8.6 writes wrong data in incremental mode.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};

@@ -92,7 +92,7 @@ fn corrections(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
 pub fn compiler() -> anyhow::Result<Vec<u8>> {
     let output = Command::new("gcc").arg("--version").output();
     Ok(output
-        .context("cannot run gcc; install build-essential")?
+        .context("cannot run gcc; run \"make setup\"")?
         .stdout)
 }
 
@@ -167,7 +167,7 @@ fn run(command: &mut Command, dir: &Path) -> anyhow::Result<()> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .output()
-        .with_context(|| format!("cannot run {name}; install build-essential"))?;
+        .with_context(|| format!("cannot run {name}; run \"make setup\""))?;
     if output.status.success() {
         return Ok(());
     }

@@ -250,7 +250,10 @@ impl Image {
         let sbom = sbom::render(&root, &in_system, &parts_of_optional, version, &uuid)?;
         write(&self.output.join("sbom.spdx.json"), &sbom)?;
 
-        let mut sizes = Sizes::default();
+        let mut sizes = Sizes {
+            quick: self.quick,
+            ..Sizes::default()
+        };
         let packed = kernel.vmlinuz.len() as u64;
         sizes.add("vmlinuz", "kernel", packed, packed);
         for (name, tree) in initrd::parts(&initrd) {

@@ -136,7 +136,7 @@ fn link(soname: &str, symbols: &BTreeSet<Symbol>, answers: &Answers) -> anyhow::
         .args(["-Wl,--hash-style=gnu", "-Wl,-z,noseparate-code"])
         .current_dir(work.path())
         .output()
-        .context("cannot run gcc; install build-essential")?;
+        .context("cannot run gcc; run \"make setup\"")?;
     if !output.status.success() {
         let text = String::from_utf8_lossy(&output.stderr);
         bail!("gcc failed ({}): {text}", output.status);

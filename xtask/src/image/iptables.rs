@@ -91,9 +91,7 @@ fn corrections(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
 /// The compiler's version: another one gives another program.
 pub fn compiler() -> anyhow::Result<Vec<u8>> {
     let output = Command::new("gcc").arg("--version").output();
-    Ok(output
-        .context("cannot run gcc; run \"make setup\"")?
-        .stdout)
+    Ok(output.context("cannot run gcc; run \"make setup\"")?.stdout)
 }
 
 /// Returns the path of the program, stripped.

@@ -196,7 +196,7 @@ pub fn networks_sit_on_the_machines_interface(guest: &mut Guest) -> Result<()> {
          {docker} run -d --name server --network routed --ip 10.6.0.9 busybox:test sh -c 'echo served >/tmp/index.html; exec httpd -f -h /tmp'"
     ))?;
     guest.expect(
-        &format!("{docker} exec server ip route | tr -s ' ' | sed 's/ *$//'"),
+        &format!("{docker} exec server busybox ip route | tr -s ' ' | sed 's/ *$//'"),
         "default dev eth0 scope link\n10.6.0.0/24 dev eth0 scope link src 10.6.0.9",
     )?;
     guest.expect(
@@ -204,7 +204,7 @@ pub fn networks_sit_on_the_machines_interface(guest: &mut Guest) -> Result<()> {
         "served",
     )?;
     guest.expect(
-        &format!("{docker} run --rm --network tagged busybox:test ip route | cut -d ' ' -f 1-3; ls -d /sys/class/net/eth0.10"),
+        &format!("{docker} run --rm --network tagged busybox:test busybox ip route | cut -d ' ' -f 1-3; ls -d /sys/class/net/eth0.10"),
         "default via 10.7.0.1\n10.7.0.0/24 dev eth0\n/sys/class/net/eth0.10",
     )?;
     guest.run(&format!(

@@ -4,6 +4,7 @@ mod arguments;
 mod filter;
 mod log;
 pub(crate) mod program;
+mod propagation;
 
 use std::error::Error as StdError;
 use std::ffi::OsString;
@@ -23,6 +24,7 @@ use rustix::fs::Mode;
 use self::arguments::Arguments;
 use self::filter::Filter;
 use self::program::{Program, Restrictions};
+use self::propagation::Propagation;
 use crate::failure::{Failure, FailureKind};
 use crate::{capabilities, spec};
 
@@ -83,6 +85,8 @@ fn run(arguments: &Arguments) -> Result<()> {
 
 /// Below the state directory: for each container, the configuration that libcontainer is given.
 pub(crate) const BUNDLES: &str = ".bundles";
+/// Below the state directory: where the helper mounts what a container shares with the machine, for itself only.
+const STAGING: &str = ".staging";
 /// There, beside it: what processes that are added later give up.
 const RESTRICTIONS_FILE: &str = "restrictions.json";
 /// There, beside it: the compiled system call filter.
@@ -99,16 +103,22 @@ fn create(arguments: &Arguments) -> Result<()> {
         .recursive(true)
         .mode(0o711)
         .create(&bundle)?;
-    let result = derive_bundle(given, &bundle, &arguments.root).and_then(|restrictions| {
-        let builder = builder(arguments, Program::first(restrictions))?;
-        Ok(builder
+    let result = derive_bundle(given, &bundle, &arguments.root).and_then(|derived| {
+        let builder = builder(arguments, Program::first(derived.restrictions))?;
+        let mut container = builder
             .as_init(&bundle)
             .with_systemd(false)
             .with_detach(true)
-            .build()?)
+            .build()?;
+        let pid = container.pid().ok_or("libcontainer made no process")?;
+        if let Err(message) = derived.propagation.apply(pid.as_raw()) {
+            let _ = container.delete(true);
+            return Err(message.into());
+        }
+        Ok(())
     });
     match result {
-        Ok(_) => Ok(()),
+        Ok(()) => Ok(()),
         Err(error) => {
             // libcontainer leaves the directory behind when it fails early, and every later attempt would find it.
             let _ = fs::remove_dir_all(&state);
@@ -118,10 +128,17 @@ fn create(arguments: &Arguments) -> Result<()> {
     }
 }
 
+/// What libcontainer is not told.
+struct Derived {
+    restrictions: Restrictions,
+    propagation: Propagation,
+}
+
 /// Writes the configuration that libcontainer gets: corrected, with an absolute root, and without what is left to us.
-fn derive_bundle(given: &Path, derived: &Path, root: &Path) -> Result<Restrictions> {
+fn derive_bundle(given: &Path, derived: &Path, root: &Path) -> Result<Derived> {
     let mut config = read_json::<Spec>(&given.join("config.json"))?;
     spec::normalise(&mut config, &capabilities::own_bounding_set()?);
+    let propagation = propagation::prepare(&mut config, &root.join(STAGING))?;
     let mut restrictions = Restrictions::default();
     if let Some(process) = config.process_mut() {
         restrictions.take_from(process);
@@ -145,7 +162,10 @@ fn derive_bundle(given: &Path, derived: &Path, root: &Path) -> Result<Restrictio
         derived.join(RESTRICTIONS_FILE),
         serde_json::to_vec(&restrictions)?,
     )?;
-    Ok(restrictions)
+    Ok(Derived {
+        restrictions,
+        propagation,
+    })
 }
 
 fn exec(arguments: &Arguments) -> Result<()> {

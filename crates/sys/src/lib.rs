@@ -9,6 +9,7 @@ pub mod allocator;
 pub mod bpf;
 pub mod exec;
 pub mod fd;
+pub mod namespace;
 pub mod seccomp;
 pub mod signal;
 pub mod spawn;

@@ -190,7 +190,7 @@ fn tmpfs(point: &MountPoint) -> Mount {
 }
 
 /// The propagation of the container's root: wide enough for its widest mount.
-pub fn root_propagation(mounts: &[MountPoint]) -> Option<&'static str> {
+pub fn root_propagation(mounts: &[MountPoint]) -> &'static str {
     let any = |mode: &str| {
         mounts.iter().any(|point| {
             point
@@ -201,10 +201,10 @@ pub fn root_propagation(mounts: &[MountPoint]) -> Option<&'static str> {
         })
     };
     if any("shared") {
-        Some("shared")
+        "shared"
     } else if any("slave") {
-        Some("slave")
+        "slave"
     } else {
-        None
+        "private"
     }
 }

@@ -39,6 +39,7 @@ pub const ALL: &[Case] = &[
     ("descriptors_are_handed_over_with_listen_pid", listen_fds),
     ("a_terminal_comes_over_the_console_socket", terminal),
     ("a_shared_mount_reaches_the_host", shared_mount),
+    ("mounts_beside_a_shared_one_stay_inside", mounts_stay_inside),
     (
         "an_added_terminal_has_its_size_and_belongs_to_its_user",
         exec_terminal,
@@ -441,6 +442,50 @@ fn shared_mount() {
         (ended.output.as_str(), seen.unwrap().as_str()),
         ("", "seen\n")
     );
+}
+
+fn mounts_stay_inside() {
+    let script = "mkdir /a/new && busybox mount -t tmpfs x /a/new; \
+                  while read -r _ _ _ _ point _ field _; do \
+                  case $point in /a*|/b*|/c*) echo $point ${field%%:*};; esac; done < /proc/self/mountinfo";
+    let mut bench = Bench::new(script);
+    let host = bench.path("host");
+    fs::create_dir(&host).unwrap();
+    let flags = rustix::mount::MountFlags::empty();
+    rustix::mount::mount("tmpfs", &host, "tmpfs", flags, None).unwrap();
+    rustix::mount::mount_change(&host, rustix::mount::MountPropagationFlags::SHARED).unwrap();
+    for name in ["a", "a/in", "b", "c", "d"] {
+        fs::create_dir(host.join(name)).unwrap();
+    }
+    fs::write(host.join("file"), "").unwrap();
+    let mut caps = capabilities::default_set();
+    caps.insert(Capability::SysAdmin);
+    bench.process()["capabilities"] = json!(capabilities::process_sets(&caps, 0));
+    bench.config["linux"]["seccomp"] = Value::Null;
+    for (destination, source, propagation) in [
+        ("/a", "a", "rprivate"),
+        ("/b", "b", "rslave"),
+        ("/c", "c", "rshared"),
+        ("/c-file", "file", "shared"),
+        ("/a/in", "d", "private"),
+    ] {
+        bench.config["mounts"].as_array_mut().unwrap().push(json!({
+            "destination": destination, "source": host.join(source), "type": "bind", "options": ["rbind", propagation],
+        }));
+    }
+    let ended = bench.run().unwrap();
+    let place = format!("{}/", host.display());
+    let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let outside: Vec<&str> = mountinfo
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4)?.strip_prefix(&place))
+        .collect();
+    rustix::mount::unmount(&host, rustix::mount::UnmountFlags::DETACH).unwrap();
+    assert_eq!(
+        ended.output,
+        "/a -\n/b master\n/c shared\n/c-file shared\n/a/in -\n/a/new -\n"
+    );
+    assert_eq!(outside, Vec::<&str>::new());
 }
 
 fn exec_terminal() {

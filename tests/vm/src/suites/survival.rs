@@ -74,6 +74,7 @@ pub fn killed_services_come_back(guest: &mut Guest) -> Result<()> {
 
 pub fn user_docker_restart_keeps_user_containers(guest: &mut Guest) -> Result<()> {
     let started = start_survivor(guest)?;
+    let mounts = guest.run(MACHINE_MOUNTS)?;
     let before = guest.system_container("docker")?;
     guest.run("sudo system-docker restart docker && wait-for-docker")?;
     let after = guest.system_container("docker")?;
@@ -81,11 +82,13 @@ pub fn user_docker_restart_keeps_user_containers(guest: &mut Guest) -> Result<()
         after.id == before.id && after.pid != before.pid,
         "User Docker was not restarted: {after:?}"
     );
+    guest.expect(MACHINE_MOUNTS, &mounts)?;
     expect_survivor(guest, &started)
 }
 
 pub fn console_restart_keeps_user_containers(guest: &mut Guest) -> Result<()> {
     let started = start_survivor(guest)?;
+    let mounts = guest.run(MACHINE_MOUNTS)?;
     let before = guest.system_container("console")?;
     // The stop ends this very session, so another container gives the two commands.
     guest.run("sudo system-docker exec -d docker sh -c 'system-docker stop console; system-docker start console'")?;
@@ -100,8 +103,12 @@ pub fn console_restart_keeps_user_containers(guest: &mut Guest) -> Result<()> {
         after.id == before.id && after.pid != before.pid,
         "the console was not restarted: {after:?}"
     );
+    guest.expect(MACHINE_MOUNTS, &mounts)?;
     expect_survivor(guest, &started)
 }
+
+/// Where something is mounted in PID 1's eyes. What a service mounts for itself must not stay there, once more after each restart.
+const MACHINE_MOUNTS: &str = "sudo awk '{print $5}' /proc/1/mountinfo | sort";
 
 /// A container of User Docker; gives when it was started.
 fn start_survivor(guest: &mut Guest) -> Result<String> {

@@ -181,7 +181,7 @@ mod tests {
         machine.arguments(INHERITED).join(" ")
     }
 
-    const COMMON: &str = "-name t -nodefaults -no-user-config -S -display none -M q35 -accel tcg,thread=multi -cpu max,-cx16,-la57 \
+    const COMMON: &str = "-name t -nodefaults -no-user-config -S -display none -M q35 -accel tcg,thread=multi -cpu max,-cx16,-la57,-erms,-fsrm \
         -smp 2 -m 512 -pidfile /d/pid -chardev socket,id=qmp,fd=3,server=on,wait=off -mon chardev=qmp,mode=control \
         -chardev socket,id=serial,fd=4,server=on,wait=off,logfile=/d/serial.log -serial chardev:serial \
         -netdev user,id=net0,hostfwd=tcp:127.0.0.1:0-:22 -device virtio-net-pci,netdev=net0 -device VGA -device virtio-rng-pci";

@@ -9,8 +9,8 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{Mount, Spec};
-use rustix::fd::AsFd as _;
-use rustix::fs::CWD;
+use rustix::fd::{AsFd as _, OwnedFd};
+use rustix::fs::{CWD, FileType, fstat};
 use rustix::io::Errno;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, mount, mount_change,
@@ -45,55 +45,48 @@ pub fn prepare(config: &mut Spec, staging: &Path) -> Result<Propagation, String>
         .iter()
         .map(|mount| clone_tree(mount))
         .collect::<Result<Vec<_>, _>>()?;
-    let failed = |action: &str, path: &Path, error: io::Error| {
-        format!("cannot {action} {}: {error}", path.display())
-    };
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(staging)
-        .map_err(|error| failed("make", staging, error))?;
-    coracle_sys::namespace::own_mounts()
-        .map_err(|error| format!("cannot get mounts of its own: {error}"))?;
-    let root = Path::new("/");
-    mount_change(
-        root,
-        MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC,
-    )
-    .map_err(|error| failed("keep to itself what is mounted below", root, error.into()))?;
+        .map_err(failed("make", staging))?;
+    coracle_sys::namespace::own_mounts().map_err(failed("copy the mounts of", Path::new("/")))?;
+    let followers = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+    mount_change("/", followers).map_err(failed("change the propagation of", Path::new("/")))?;
     mount("staging", staging, "tmpfs", MountFlags::empty(), None)
-        .map_err(|error| failed("mount a tmpfs on", staging, error.into()))?;
+        .map_err(failed("mount a tmpfs on", staging))?;
     for (index, (mount, tree)) in shared.into_iter().zip(trees).enumerate() {
         let place = staging.join(index.to_string());
-        let is_directory = File::from(tree.try_clone().map_err(|e| failed("open", &place, e))?)
-            .metadata()
-            .map_err(|error| failed("read", &place, error))?
-            .is_dir();
-        if is_directory {
-            fs::create_dir(&place)
-        } else {
-            File::create(&place).map(drop)
-        }
-        .map_err(|error| failed("make", &place, error))?;
-        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-        move_mount(tree.as_fd(), "", CWD, &place, flags)
-            .map_err(|error| failed("mount", &place, error.into()))?;
+        attach(&tree, &place)?;
         mount.set_source(Some(place));
     }
     Ok(propagation)
 }
 
 /// A copy of the mount's source, of the same peer group.
-fn clone_tree(mount: &Mount) -> Result<rustix::fd::OwnedFd, String> {
+fn clone_tree(mount: &Mount) -> Result<OwnedFd, String> {
     let source = mount.source().as_deref().unwrap_or(Path::new(""));
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     if has_option(mount, "rbind") {
         flags |= OpenTreeFlags::AT_RECURSIVE;
     }
-    open_tree(CWD, source, flags).map_err(|error| {
-        let error = io::Error::from(error);
-        format!("cannot bind {}: {error}", source.display())
-    })
+    open_tree(CWD, source, flags).map_err(failed("bind", source))
+}
+
+/// Mounts `tree` on `place`, which is made for it.
+fn attach(tree: &OwnedFd, place: &Path) -> Result<(), String> {
+    let kind = fstat(tree).map_err(failed("read what belongs on", place))?;
+    match FileType::from_raw_mode(kind.st_mode) {
+        FileType::Directory => fs::create_dir(place),
+        _ => File::create(place).map(drop),
+    }
+    .map_err(failed("make", place))?;
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    move_mount(tree, "", CWD, place, flags).map_err(failed("mount on", place))
+}
+
+fn failed<E: Into<io::Error>>(action: &str, path: &Path) -> impl Fn(E) -> String {
+    move |error| format!("cannot {action} {}: {}", path.display(), error.into())
 }
 
 impl Propagation {
@@ -107,10 +100,9 @@ impl Propagation {
             .unwrap_or(MountPropagationFlags::DOWNSTREAM);
         let mounts = config.mounts().iter().flatten();
         let binds: Vec<&Mount> = mounts.filter(|mount| is_bind(mount)).collect();
-        let differ = |mount: &&&Mount| {
-            !matches!(wish(mount), MountPropagationFlags::SHARED) && wish(mount) != root
-        };
-        let wishes = binds.iter().filter(differ).map(|outer| {
+        let given = [MountPropagationFlags::SHARED, root];
+        let differ = binds.iter().filter(|mount| !given.contains(&wish(mount)));
+        let wishes = differ.map(|outer| {
             let other_below = binds.iter().any(|inner| {
                 inner.destination() != outer.destination()
                     && inner.destination().starts_with(outer.destination())
@@ -135,25 +127,19 @@ impl Propagation {
         if self.wishes.is_empty() {
             return Ok(());
         }
-        let failed = |action: &str, error: io::Error| format!("cannot {action}: {error}");
-        let open = |path: &str| File::open(path).map_err(|error| failed(path, error));
-        let (own, inside) = (
-            open("/proc/self/ns/mnt")?,
-            open(&format!("/proc/{pid}/ns/mnt"))?,
-        );
+        let open = |path: PathBuf| File::open(&path).map_err(failed("open", &path));
+        let own = open("/proc/self/ns/mnt".into())?;
+        let inside = open(format!("/proc/{pid}/ns/mnt").into())?;
         let enter = |namespace: &File| {
             move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount))
-                .map_err(|error| failed("enter the container's mounts", error.into()))
+                .map_err(failed("enter the mounts of", Path::new("the container")))
         };
         enter(&inside)?;
         let changed = self.wishes.iter().try_for_each(|(destination, flags)| {
             match mount_change(destination, *flags) {
                 // Another mount lies over it, and nobody gets at it.
                 Err(Errno::INVAL) => Ok(()),
-                result => result.map_err(|error| {
-                    let path = destination.display();
-                    failed(&format!("change the propagation of {path}"), error.into())
-                }),
+                result => result.map_err(failed("change the propagation of", destination)),
             }
         });
         enter(&own)?;
@@ -190,5 +176,60 @@ fn flag(option: &str) -> Option<MountPropagationFlags> {
         "slave" | "rslave" => Some(MountPropagationFlags::DOWNSTREAM),
         "shared" | "rshared" => Some(MountPropagationFlags::SHARED),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_the_root_does_not_give_is_left_to_do_and_spares_what_lies_below() {
+        let (private, slave) = (
+            MountPropagationFlags::PRIVATE,
+            MountPropagationFlags::DOWNSTREAM,
+        );
+        let all = MountPropagationFlags::REC;
+        let table = [
+            (
+                Some("private"),
+                &[("/a", "rprivate"), ("/b", "ro")][..],
+                &[][..],
+            ),
+            (None, &[("/a", "rprivate")], &[("/a", private | all)]),
+            (
+                Some("slave"),
+                &[("/a", "rslave"), ("/b", "ro")],
+                &[("/b", private | all)],
+            ),
+            (
+                Some("shared"),
+                &[("/a", "rshared"), ("/b", "slave"), ("/ab", "private")],
+                &[("/b", slave | all), ("/ab", private | all)],
+            ),
+            (
+                Some("shared"),
+                &[("/a", "private"), ("/a/b", "private"), ("/a/b/c", "shared")],
+                &[("/a", private), ("/a/b", private)],
+            ),
+        ];
+        for (root, mounts, expected) in table {
+            let mounts: Vec<_> = mounts
+                .iter()
+                .map(|(destination, option)| {
+                    json!({"destination": destination, "source": "/", "options": ["rbind", option]})
+                })
+                .collect();
+            let config = json!({
+                "ociVersion": "1.2.0", "mounts": mounts, "linux": {"rootfsPropagation": root},
+            });
+            let expected = expected.iter().map(|(path, flags)| (path.into(), *flags));
+            assert_eq!(
+                Propagation::of(&serde_json::from_value(config).unwrap()).wishes,
+                expected.collect::<Vec<_>>(),
+            );
+        }
     }
 }

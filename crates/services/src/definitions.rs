@@ -28,6 +28,9 @@ pub fn from_config(loaded: &Loaded, root: &Path) -> Project {
         .filter(|(_, on)| **on)
         .map(|(name, _)| name.as_str());
     let mut project = gather(&loaded.tree["rancher"], included, &Catalogue::below(root));
+    if loaded.config.rancher.no_sharedroot {
+        project.keep_mounts_apart();
+    }
     project.read_env_files(|file| std::fs::read_to_string(root.join(file.trim_start_matches('/'))));
     project
 }

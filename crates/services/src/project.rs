@@ -105,6 +105,16 @@ impl Project {
             .collect()
     }
 
+    /// For a machine that shares no mounts (`rancher.no_sharedroot`, A9-020): the engine would refuse volumes that ask for it, and with
+    /// them every service.
+    pub fn keep_mounts_apart(&mut self) {
+        for service in &mut self.services {
+            for volume in &mut service.volumes {
+                *volume = without_propagation(volume);
+            }
+        }
+    }
+
     /// Replaces `env_file` entries by the variables in the files; what `environment` sets wins. `read` gives a file's text.
     pub fn read_env_files(&mut self, read: impl Fn(&str) -> std::io::Result<String>) {
         for service in &mut self.services {
@@ -122,6 +132,24 @@ impl Project {
             variables.append(&mut service.environment);
             service.environment = variables;
         }
+    }
+}
+
+/// `SOURCE:DESTINATION[:MODE,…]` with the modes but those of propagation (B8-004).
+fn without_propagation(volume: &str) -> String {
+    let Some((paths, modes)) = volume
+        .rsplit_once(':')
+        .filter(|(paths, _)| paths.contains(':'))
+    else {
+        return volume.to_owned();
+    };
+    let kept: Vec<&str> = modes
+        .split(',')
+        .filter(|mode| !matches!(*mode, "shared" | "rshared" | "slave" | "rslave"))
+        .collect();
+    match kept.as_slice() {
+        [] => paths.to_owned(),
+        kept => format!("{paths}:{}", kept.join(",")),
     }
 }
 
@@ -210,6 +238,27 @@ mod tests {
         assert_eq!(
             project.problems[0].to_string(),
             "service s: env_file: cannot read /none: entity not found; ignored"
+        );
+    }
+
+    #[test]
+    fn mounts_that_are_kept_apart_ask_for_no_propagation() {
+        let definitions = json!({"s": {"image": "i", "volumes": [
+            "/anonymous", "/a:/b", "/a:/b:ro", "/a:/b:shared", "/a:/b:ro,rslave", "/a:/b:rshared,z,ro", "/a:/shared",
+        ]}});
+        let mut project = Project::parse(&definitions, Environment::default());
+        project.keep_mounts_apart();
+        assert_eq!(
+            project.services[0].volumes,
+            [
+                "/anonymous",
+                "/a:/b",
+                "/a:/b:ro",
+                "/a:/b",
+                "/a:/b:ro",
+                "/a:/b:z,ro",
+                "/a:/shared"
+            ]
         );
     }
 

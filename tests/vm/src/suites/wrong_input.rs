@@ -60,7 +60,9 @@ pub const STATE_OPTIONAL: Suite = Suite {
     name: "state-optional",
     machine: |builder| {
         Ok(builder
-            .append("rancher.state.dev=LABEL=NONEXISTENT cc.hostname=from-kernel")
+            .append(
+                "rancher.state.dev=LABEL=NONEXISTENT rancher.no_sharedroot cc.hostname=from-kernel",
+            )
             .seed_medium(Medium::Vfat))
     },
     ready: Guest::ready,
@@ -72,6 +74,10 @@ pub const STATE_OPTIONAL: Suite = Suite {
         Check {
             name: "hostname_comes_from_the_kernel_command_line",
             run: |guest| guest.expect("hostname", "from-kernel"),
+        },
+        Check {
+            name: "services_run_without_a_shared_root",
+            run: services_run_without_a_shared_root,
         },
     ],
 };
@@ -148,6 +154,13 @@ fn runs_in_ram_and_says_so(guest: &mut Guest) -> Result<()> {
     let kind = guest.run("stat -f -c %T /var/lib/docker")?;
     ensure!(kind == "tmpfs", "/var/lib/docker is on {kind}");
     Ok(())
+}
+
+/// `rancher.no_sharedroot` (inventory A9-020).
+fn services_run_without_a_shared_root(guest: &mut Guest) -> Result<()> {
+    super::system::every_service_is_a_container(guest)?;
+    guest.run("sudo mount -t tmpfs apart /mnt")?;
+    guest.expect("sudo grep -c apart /proc/1/mountinfo || true", "0")
 }
 
 fn says_which_file_and_line_and_boots(guest: &mut Guest) -> Result<()> {

@@ -9,6 +9,8 @@ use anyhow::{Context, Result, ensure};
 use coracle_testkit::{BOOT_LIMIT, GUEST_USER, Project, Ssh, StateDir, Vm, busybox_archive};
 use serde_json::Value;
 
+use crate::crun;
+
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Emulated machines are slow, and there may be much to do.
 const LIMIT: Duration = Duration::from_secs(4 * 3600);
@@ -81,6 +83,7 @@ fn run(project: &Project, ssh: &Ssh, program: &Path, arguments: &[String]) -> Re
         let copied = ssh.exec(&place, content, COPY_LIMIT)?;
         ensure!(copied.code == 0, "cannot copy {name}: {}", copied.stderr);
     }
+    crun::install(project, ssh, &format!("{DIRECTORY}/crun"))?;
     // Docker answers when it runs, which may be after the login.
     let command = format!(
         "sudo wait-for-docker && sudo {DIRECTORY}/measure --busybox {DIRECTORY}/busybox.tar {}",

@@ -1,5 +1,6 @@
 //! Compares System Docker with dockerd in one machine; `bench/README.md` says what is measured and how.
 
+mod crun;
 mod machine;
 mod table;
 

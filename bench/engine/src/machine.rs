@@ -6,7 +6,7 @@ use std::time::Duration;
 use std::{env, fs};
 
 use anyhow::{Context, Result, ensure};
-use coracle_testkit::{BOOT_LIMIT, GUEST_USER, Project, Ssh, StateDir, Vm, busybox_archive};
+use coracle_testkit::{BOOT_LIMIT, GUEST_USER, Project, Ssh, StateDir, Vm, busybox_archive, quote};
 use serde_json::Value;
 
 use crate::crun;
@@ -87,7 +87,11 @@ fn run(project: &Project, ssh: &Ssh, program: &Path, arguments: &[String]) -> Re
     // Docker answers when it runs, which may be after the login.
     let command = format!(
         "sudo wait-for-docker && sudo {DIRECTORY}/measure --busybox {DIRECTORY}/busybox.tar {}",
-        arguments.join(" ")
+        arguments
+            .iter()
+            .map(|word| quote(word))
+            .collect::<Vec<_>>()
+            .join(" ")
     );
     let output = ssh.exec(&command, Vec::new(), LIMIT)?;
     eprint!("{}", output.stderr);

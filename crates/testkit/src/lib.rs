@@ -52,7 +52,7 @@ pub use seed::{Medium, Seed};
 pub use serial::{Found, Serial};
 pub use ssh::{GUEST_USER, Ssh};
 pub use state_dir::StateDir;
-pub use vm::{BOOT_LIMIT, Vm, retry_after_emulator_fault};
+pub use vm::{BOOT_LIMIT, Vm, quote, retry_after_emulator_fault};
 
 /// Result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -267,7 +267,7 @@ impl Drop for Vm {
 }
 
 /// A word for the guest's shell.
-fn quote(word: &str) -> String {
+pub fn quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }
 

@@ -83,10 +83,12 @@ fn run(arguments: &Arguments) -> Result<()> {
     }
 }
 
-/// Below the state directory: for each container, the configuration that libcontainer is given.
-pub(crate) const BUNDLES: &str = ".bundles";
+/// What lies below the state directory beside the containers' own directories.
+pub const OWN_DIRECTORIES: [&str; 3] = [BUNDLES, FILTERS, STAGING];
 /// Below the state directory: where the helper mounts what a container shares with the machine, for itself only.
 const STAGING: &str = ".staging";
+/// Below the state directory: for each container, the configuration that libcontainer is given.
+pub(crate) const BUNDLES: &str = ".bundles";
 /// There, beside it: what processes that are added later give up.
 const RESTRICTIONS_FILE: &str = "restrictions.json";
 /// There, beside it: the compiled system call filter.

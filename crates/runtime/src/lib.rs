@@ -25,6 +25,6 @@ mod spec;
 
 pub use error::Error;
 pub use failure::{Failure, FailureKind};
-pub use helper::main;
+pub use helper::{OWN_DIRECTORIES, main};
 pub use host::{Create, Exec, Runtime};
 pub use spec::normalise;

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use coracle_container_network::{HOST_PREFIX, Routing};
+use coracle_runtime::OWN_DIRECTORIES;
 
 use super::containers::Kept;
 use super::{Check, Finding, START, add, left_over, names};
@@ -41,9 +42,9 @@ pub fn check(check: &Check, running: bool, containers: &[Kept], findings: &mut B
         ("rootfs", &roots),
     ] {
         for name in names(&exec_root.join(dir)) {
-            let allowed = name.to_str().is_some_and(|name| {
-                allowed.contains(name) || [".bundles", ".filters"].contains(&name)
-            });
+            let allowed = name
+                .to_str()
+                .is_some_and(|name| allowed.contains(name) || OWN_DIRECTORIES.contains(&name));
             if !allowed {
                 left_over(findings, &exec_root.join(dir).join(name));
             }

@@ -337,6 +337,15 @@ const CASES: &[Case] = &[
         ],
     ),
     (
+        "containers were made here before",
+        |root, _| {
+            for dir in [".bundles", ".filters", ".staging"] {
+                fs::create_dir_all(root.join("run/runtime").join(dir)).unwrap();
+            }
+        },
+        &[],
+    ),
+    (
         "there is nothing at all",
         |root, _| fs::remove_dir_all(root).unwrap(),
         &["ROOT: is no directory: give the engine's directory with --root"],

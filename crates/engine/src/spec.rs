@@ -122,7 +122,8 @@ fn linux(input: Input<'_>) -> Linux {
     linux.set_sysctl(sysctls(&input));
     linux.set_cgroups_path(Some(PathBuf::from(input.cgroup_path)));
     linux.set_namespaces(Some(namespaces(input.namespaces)));
-    linux.set_rootfs_propagation(Some(mounts::root_propagation(input.mounts).to_owned()));
+    // As Docker's mounts are; the runtime's helper widens it for those that ask for more.
+    linux.set_rootfs_propagation(Some("private".to_owned()));
     linux.set_masked_paths(host.masked_paths.clone().filter(|paths| !paths.is_empty()));
     linux.set_readonly_paths(
         host.readonly_paths

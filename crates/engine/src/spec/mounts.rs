@@ -188,23 +188,3 @@ fn tmpfs(point: &MountPoint) -> Mount {
     }
     mount(&point.destination, "tmpfs", "tmpfs", &options)
 }
-
-/// The propagation of the container's root: wide enough for its widest mount.
-pub fn root_propagation(mounts: &[MountPoint]) -> &'static str {
-    let any = |mode: &str| {
-        mounts.iter().any(|point| {
-            point
-                .propagation
-                .strip_prefix('r')
-                .unwrap_or(&point.propagation)
-                == mode
-        })
-    };
-    if any("shared") {
-        "shared"
-    } else if any("slave") {
-        "slave"
-    } else {
-        "private"
-    }
-}

@@ -13,6 +13,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, Ended, ended, wait};
+use crate::mounts;
 
 type Case = (&'static str, fn());
 
@@ -38,8 +39,14 @@ pub const ALL: &[Case] = &[
     ),
     ("descriptors_are_handed_over_with_listen_pid", listen_fds),
     ("a_terminal_comes_over_the_console_socket", terminal),
-    ("a_shared_mount_reaches_the_host", shared_mount),
-    ("mounts_beside_a_shared_one_stay_inside", mounts_stay_inside),
+    (
+        "a_shared_mount_reaches_the_host",
+        mounts::shared_reaches_the_host,
+    ),
+    (
+        "mounts_beside_a_shared_one_stay_inside",
+        mounts::others_stay_inside,
+    ),
     (
         "an_added_terminal_has_its_size_and_belongs_to_its_user",
         exec_terminal,
@@ -412,80 +419,6 @@ fn receive_master(listener: &UnixListener) -> File {
         _ => None,
     });
     File::from(master.unwrap())
-}
-
-fn shared_mount() {
-    let mut bench = Bench::new("mount -t tmpfs x /mnt && echo seen > /mnt/file");
-    let host = bench.path("host");
-    fs::create_dir(&host).unwrap();
-    let flags = rustix::mount::MountFlags::empty();
-    rustix::mount::mount("tmpfs", &host, "tmpfs", flags, None).unwrap();
-    rustix::mount::mount_change(&host, rustix::mount::MountPropagationFlags::SHARED).unwrap();
-    fs::create_dir(host.join("in")).unwrap();
-    let mut caps = capabilities::default_set();
-    caps.insert(Capability::SysAdmin);
-    bench.process()["capabilities"] = json!(capabilities::process_sets(&caps, 0));
-    bench.config["linux"]["seccomp"] = Value::Null;
-    bench.process()["args"] = json!([
-        "sh",
-        "-c",
-        "mount -t tmpfs x /mnt/in && echo seen > /mnt/in/file"
-    ]);
-    bench.config["mounts"].as_array_mut().unwrap().push(
-        json!({"destination": "/mnt", "source": host, "type": "bind", "options": ["rbind", "rshared"]}),
-    );
-    let ended = bench.run().unwrap();
-    let seen = fs::read_to_string(host.join("in/file"));
-    let _ = rustix::mount::unmount(host.join("in"), rustix::mount::UnmountFlags::DETACH);
-    let _ = rustix::mount::unmount(&host, rustix::mount::UnmountFlags::DETACH);
-    assert_eq!(
-        (ended.output.as_str(), seen.unwrap().as_str()),
-        ("", "seen\n")
-    );
-}
-
-fn mounts_stay_inside() {
-    let script = "mkdir /a/new && busybox mount -t tmpfs x /a/new; \
-                  while read -r _ _ _ _ point _ field _; do \
-                  case $point in /a*|/b*|/c*) echo $point ${field%%:*};; esac; done < /proc/self/mountinfo";
-    let mut bench = Bench::new(script);
-    let host = bench.path("host");
-    fs::create_dir(&host).unwrap();
-    let flags = rustix::mount::MountFlags::empty();
-    rustix::mount::mount("tmpfs", &host, "tmpfs", flags, None).unwrap();
-    rustix::mount::mount_change(&host, rustix::mount::MountPropagationFlags::SHARED).unwrap();
-    for name in ["a", "a/in", "b", "c", "d"] {
-        fs::create_dir(host.join(name)).unwrap();
-    }
-    fs::write(host.join("file"), "").unwrap();
-    let mut caps = capabilities::default_set();
-    caps.insert(Capability::SysAdmin);
-    bench.process()["capabilities"] = json!(capabilities::process_sets(&caps, 0));
-    bench.config["linux"]["seccomp"] = Value::Null;
-    for (destination, source, propagation) in [
-        ("/a", "a", "rprivate"),
-        ("/b", "b", "rslave"),
-        ("/c", "c", "rshared"),
-        ("/c-file", "file", "shared"),
-        ("/a/in", "d", "private"),
-    ] {
-        bench.config["mounts"].as_array_mut().unwrap().push(json!({
-            "destination": destination, "source": host.join(source), "type": "bind", "options": ["rbind", propagation],
-        }));
-    }
-    let ended = bench.run().unwrap();
-    let place = format!("{}/", host.display());
-    let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let outside: Vec<&str> = mountinfo
-        .lines()
-        .filter_map(|line| line.split(' ').nth(4)?.strip_prefix(&place))
-        .collect();
-    rustix::mount::unmount(&host, rustix::mount::UnmountFlags::DETACH).unwrap();
-    assert_eq!(
-        ended.output,
-        "/a -\n/b master\n/c shared\n/c-file shared\n/a/in -\n/a/new -\n"
-    );
-    assert_eq!(outside, Vec::<&str>::new());
 }
 
 fn exec_terminal() {

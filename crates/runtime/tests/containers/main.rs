@@ -8,6 +8,7 @@
 
 mod bench;
 mod cases;
+mod mounts;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};

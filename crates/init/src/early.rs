@@ -16,7 +16,7 @@ use crate::modules::{Index, Loader, Options};
 use crate::mounts::{KERNEL, mount_all};
 use crate::phase::{Booting, OnFailure, Phase, record, run};
 use crate::urgency::Urgency;
-use crate::{kernel_parameters, recovery, switch_root, system_image};
+use crate::{kernel_parameters, recovery, state, switch_root, system_image};
 
 /// What happens in the initrd.
 pub(crate) const PHASES: &[Phase<Early>] = &[
@@ -145,7 +145,12 @@ fn system_image(early: &mut Early) -> Result<(), Error> {
         .ok_or(Error::OutOfOrder { needs: "drivers" })?;
     switch_root::prepare()?;
     let target = Path::new(switch_root::NEW_ROOT).join("usr");
-    system_image::mount_system(devices, &early.consoles, &target)
+    system_image::mount_system(devices, &early.consoles, &target)?;
+    // Loading it takes as long as the way to the phase `state`, and another processor is free.
+    if state::expects_ext4(&early.config.rancher.state) {
+        devices.ask(Urgency::FastDisk, &["ext4"]);
+    }
+    Ok(())
 }
 
 fn check_system(_: &mut Early) -> Result<(), Error> {

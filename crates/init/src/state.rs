@@ -180,6 +180,14 @@ fn is_marked(disk: &Disk) -> bool {
             .is_ok_and(|start| start == BOOT2DOCKER_MAGIC)
 }
 
+/// Whether the state is likely to be on ext4, as far as the configuration tells before any disk is read.
+#[must_use]
+pub fn expects_ext4(state: &State) -> bool {
+    let named = state.dev.as_deref().is_some_and(|dev| !dev.is_empty());
+    let fstype = state.fstype.as_deref().unwrap_or_default();
+    (named || !state.autoformat.is_empty()) && ["", "auto", "ext4"].contains(&fstype)
+}
+
 /// Mounts `disk` on [`STATE`], after the check that its file system asks for.
 ///
 /// # Errors
@@ -351,6 +359,32 @@ mod tests {
             )
             .is_err()
         );
+    }
+
+    #[test]
+    fn ext4_is_expected_where_a_disk_is_named_and_no_other_file_system() {
+        let cases = [
+            (None, "", None, false),
+            (Some(""), "", None, false),
+            (Some("LABEL=STATE"), "", None, true),
+            (Some("LABEL=STATE"), "", Some("auto"), true),
+            (Some("LABEL=STATE"), "", Some("ext4"), true),
+            (Some("LABEL=STATE"), "", Some("xfs"), false),
+            (None, "/dev/vda", None, true),
+        ];
+        for (dev, autoformat, fstype, want) in cases {
+            let state = State {
+                dev: dev.map(Into::into),
+                autoformat: autoformat.split_terminator(',').map(Into::into).collect(),
+                fstype: fstype.map(Into::into),
+                ..State::default()
+            };
+            assert_eq!(
+                expects_ext4(&state),
+                want,
+                "{dev:?} {autoformat:?} {fstype:?}"
+            );
+        }
     }
 
     #[test]

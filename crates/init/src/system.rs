@@ -276,7 +276,7 @@ fn mount_state(system: &mut System) -> Result<(), Error> {
 }
 
 fn system_docker(system: &mut System) -> Result<(), Error> {
-    // Every container's root is an overlay. Built in, or not needed: the first container tells.
+    // In most boots it is loaded by now. Built in, or not needed: the first container tells.
     let _ = system.devices()?.loader().load("overlay");
     system.docker = Some(SystemDocker::start(
         &system.loaded.config.rancher.system_docker,
@@ -339,7 +339,10 @@ fn services(system: &mut System) -> Result<(), Error> {
 fn devices(system: &mut System) -> Result<(), Error> {
     system.control_groups = Some(thread::spawn(control_groups::set_up));
     kernel_parameters::call_us_for_modules("/usr/bin/coracle")?;
-    system.watch_devices(Urgency::Usb)
+    system.watch_devices(Urgency::Usb)?;
+    // Every container's root is an overlay.
+    system.devices()?.ask(Urgency::FastDisk, &["overlay"]);
+    Ok(())
 }
 
 /// `rancher.modules`: each with its parameters (A2-006).

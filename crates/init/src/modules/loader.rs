@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::ffi::CString;
-use std::fs::File;
+use std::fs::{self, File};
+use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use rustix::io::Errno;
@@ -132,6 +133,10 @@ impl Loader {
     }
 
     fn insert(&self, module: &str, parameters: &str) -> Result<(), Error> {
+        // The initrd may have loaded it: the kernel would say so only after it has read the whole file again.
+        if is_live(Path::new("/sys/module"), module) {
+            return Ok(());
+        }
         let path = self
             .index
             .file(module)
@@ -154,5 +159,36 @@ impl Loader {
 
     fn states(&self) -> MutexGuard<'_, HashMap<String, State>> {
         self.states.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the kernel has loaded and started a module (kernel: Documentation/ABI/stable/sysfs-module, `initstate`). What is
+/// built in has no such file.
+fn is_live(modules: &Path, module: &str) -> bool {
+    fs::read(modules.join(module).join("initstate")).is_ok_and(|state| state == b"live\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_module_that_runs_is_loaded_already() {
+        let modules = tempfile::tempdir().expect("a directory");
+        for (name, state) in [
+            ("runs", "live\n"),
+            ("starts", "coming\n"),
+            ("ends", "going\n"),
+        ] {
+            let directory = modules.path().join(name);
+            fs::create_dir(&directory).expect("a directory");
+            fs::write(directory.join("initstate"), state).expect("a file");
+        }
+        fs::create_dir(modules.path().join("built_in")).expect("a directory");
+        assert_eq!(
+            ["runs", "starts", "ends", "built_in", "absent"]
+                .map(|name| is_live(modules.path(), name)),
+            [true, false, false, false, false]
+        );
     }
 }

@@ -8,6 +8,9 @@ use std::sync::OnceLock;
 use super::{AliasTable, normalise};
 use crate::Error;
 
+/// Soft dependencies may go in circles; no real chain of them is this long.
+const MAX_SOFT_DEPTH: u32 = 4;
+
 /// What is known about the modules of one kernel.
 #[derive(Debug, Default)]
 pub struct Index {
@@ -114,8 +117,50 @@ impl Index {
             .map(|m| self.directory.join(&m.file))
     }
 
+    /// Calls `load` for a module and everything that it needs or would like to have, in the order of loading; for some of it more
+    /// than once. What is only liked may fail (softdep in modprobe.d(5)).
+    ///
+    /// # Errors
+    /// The first of `load`, for the module or what it needs.
+    pub fn in_order<E>(
+        &self,
+        module: &str,
+        load: &mut impl FnMut(&str) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.in_order_at(module, 0, load)
+    }
+
+    fn in_order_at<E>(
+        &self,
+        module: &str,
+        depth: u32,
+        load: &mut impl FnMut(&str) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for each in self.needs(module).chain([module]) {
+            let (before, after) = self.soft(each);
+            self.soft_in_order(before, depth, load);
+            load(each)?;
+            self.soft_in_order(after, depth, load);
+        }
+        Ok(())
+    }
+
+    fn soft_in_order<E>(
+        &self,
+        names: &[String],
+        depth: u32,
+        load: &mut impl FnMut(&str) -> Result<(), E>,
+    ) {
+        for name in names.iter().filter(|_| depth < MAX_SOFT_DEPTH) {
+            for module in self.resolve(name) {
+                // Nothing depends on it: a failure is the kernel log's business.
+                let _ = self.in_order_at(&module, depth + 1, load);
+            }
+        }
+    }
+
     /// What must be loaded before a module, in the order of loading.
-    pub fn needs<'a>(&'a self, module: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+    fn needs<'a>(&'a self, module: &str) -> impl Iterator<Item = &'a str> + use<'a> {
         self.modules
             .get(module)
             .into_iter()
@@ -124,8 +169,7 @@ impl Index {
     }
 
     /// What should be loaded before and after a module, if it can be.
-    #[must_use]
-    pub fn soft(&self, module: &str) -> (&[String], &[String]) {
+    fn soft(&self, module: &str) -> (&[String], &[String]) {
         self.soft
             .get(module)
             .map_or((&[], &[]), |soft| (&soft.before, &soft.after))
@@ -205,6 +249,51 @@ mod tests {
             ["virtio_pci", "fs-ext4", "nothing"].map(|name| index().knows(name)),
             [true, true, false]
         );
+    }
+
+    #[test]
+    fn what_a_needed_module_would_like_is_loaded_before_it() {
+        let index = Index::parse(
+            Path::new("/m"),
+            "erofs.ko: libcrc32c.ko\nlibcrc32c.ko:\ncrc32c_a.ko:\ncrc32c_b.ko: simd.ko\nsimd.ko:\n\
+             left.ko: right.ko\nright.ko:\nlate.ko:\n",
+            "",
+            "softdep libcrc32c pre: crc32c\nsoftdep right pre: left post: late\n",
+        );
+        let aliases = AliasTable::parse("alias crc32c crc32c_a\nalias crc32c crc32c_b\n");
+        index.aliases.set(aliases).unwrap();
+        let order = |module: &str, broken: &str| {
+            let mut loaded: Vec<String> = Vec::new();
+            let result = index.in_order(module, &mut |each: &str| {
+                if each == broken {
+                    return Err(each.to_owned());
+                }
+                if loaded.iter().all(|before| before != each) {
+                    loaded.push(each.to_owned());
+                }
+                Ok(())
+            });
+            (loaded.join(" "), result.err())
+        };
+        let failed = |module: &str| Some(module.to_owned());
+        for (module, broken, want) in [
+            (
+                "erofs",
+                "",
+                ("crc32c_a simd crc32c_b libcrc32c erofs", None),
+            ),
+            ("erofs", "simd", ("crc32c_a libcrc32c erofs", None)),
+            (
+                "erofs",
+                "libcrc32c",
+                ("crc32c_a simd crc32c_b", failed("libcrc32c")),
+            ),
+            // Each asks for the other.
+            ("left", "", ("right left late", None)),
+        ] {
+            let (loaded, error) = order(module, broken);
+            assert_eq!((loaded.as_str(), error), want, "{module} without {broken}");
+        }
     }
 
     #[test]

@@ -27,9 +27,6 @@ enum State {
     Failed,
 }
 
-/// Soft dependencies may go in circles; no real chain of them is this long.
-const MAX_SOFT_DEPTH: u32 = 4;
-
 impl Loader {
     /// A loader for `index`.
     #[must_use]
@@ -74,29 +71,16 @@ impl Loader {
         self.index
             .resolve(name)
             .iter()
-            .try_for_each(|module| self.load_module(module, parameters, 0))
+            .try_for_each(|module| self.load_module(module, parameters))
     }
 
-    fn load_module(&self, module: &str, parameters: &str, depth: u32) -> Result<(), Error> {
+    fn load_module(&self, module: &str, parameters: &str) -> Result<(), Error> {
         if self.states().get(module) == Some(&State::Loaded) {
             return Ok(());
         }
-        let (before, after) = self.index.soft(module);
-        let soft = |modules: &[String]| {
-            for name in modules.iter().filter(|_| depth < MAX_SOFT_DEPTH) {
-                for module in self.index.resolve(name) {
-                    // Nothing depends on these: a failure is the kernel log's business.
-                    let _ = self.load_module(&module, "", depth + 1);
-                }
-            }
-        };
-        soft(before);
-        for needed in self.index.needs(module) {
-            self.load_one(needed, "")?;
-        }
-        self.load_one(module, parameters)?;
-        soft(after);
-        Ok(())
+        self.index.in_order(module, &mut |each: &str| {
+            self.load_one(each, if each == module { parameters } else { "" })
+        })
     }
 
     /// Loads one module whose needs are met. Several threads may want the same one: the first loads, the others wait.

@@ -6,7 +6,6 @@ mod index;
 mod loader;
 mod options;
 
-pub use alias::AliasTable;
 pub use command::modprobe;
 pub use index::Index;
 pub use loader::Loader;

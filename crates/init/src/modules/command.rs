@@ -17,7 +17,7 @@ pub fn modprobe(arguments: &[String]) -> ExitCode {
     };
     let line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
     let loader = match Index::of_running_kernel() {
-        Ok(index) => Loader::new(index, Options::from_cmdline(&line)),
+        Ok(index) => Loader::new(index.asked_once(), Options::from_cmdline(&line)),
         Err(error) => {
             eprintln!("modprobe: {error}");
             return ExitCode::FAILURE;

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use super::{AliasTable, normalise};
+use super::alias::{AliasTable, Aliases};
+use super::normalise;
 use crate::Error;
 
 /// Soft dependencies may go in circles; no real chain of them is this long.
@@ -17,7 +18,8 @@ pub struct Index {
     directory: PathBuf,
     modules: HashMap<String, Module>,
     /// Read when something is looked up that is no module's name: it is by far the largest file.
-    aliases: OnceLock<AliasTable>,
+    aliases: OnceLock<Aliases>,
+    asked_once: bool,
     builtin: HashSet<String>,
     soft: HashMap<String, Soft>,
 }
@@ -78,35 +80,43 @@ impl Index {
             directory: directory.to_owned(),
             modules: dep.lines().filter_map(dependency_line).collect(),
             aliases: OnceLock::new(),
+            asked_once: false,
             builtin: builtin.lines().map(module_name).collect(),
             soft: softdep.lines().filter_map(softdep_line).collect(),
         }
     }
 
-    fn aliases(&self) -> &AliasTable {
-        self.aliases.get_or_init(|| {
-            let text = fs::read_to_string(self.directory.join("modules.alias"));
-            AliasTable::parse(&text.unwrap_or_default())
-        })
-    }
-
-    /// The modules to load for `name`, which is a module's name or an alias; empty when it is built in or unknown.
+    /// Prepares for a question or two instead of hundreds: aliases are searched for.
     #[must_use]
-    pub fn resolve(&self, name: &str) -> Vec<String> {
-        let module = normalise(name);
-        if self.builtin.contains(&module) {
-            Vec::new()
-        } else if self.modules.contains_key(&module) {
-            vec![module]
-        } else {
-            self.aliases().modules(name)
+    pub fn asked_once(self) -> Self {
+        Self {
+            asked_once: true,
+            ..self
         }
     }
 
-    /// Whether `name` is a module or alias of this index, or built into the kernel.
+    fn aliases(&self) -> &Aliases {
+        self.aliases.get_or_init(|| {
+            let text = fs::read_to_string(self.directory.join("modules.alias")).unwrap_or_default();
+            match self.asked_once {
+                true => Aliases::Text(text),
+                false => Aliases::Table(AliasTable::parse(&text)),
+            }
+        })
+    }
+
+    /// The modules to load for `name`, which is a module's name or an alias; none when it is built in. `None` when it is
+    /// unknown.
     #[must_use]
-    pub fn knows(&self, name: &str) -> bool {
-        self.builtin.contains(&normalise(name)) || !self.resolve(name).is_empty()
+    pub fn resolve(&self, name: &str) -> Option<Vec<String>> {
+        let module = normalise(name);
+        if self.builtin.contains(&module) {
+            Some(Vec::new())
+        } else if self.modules.contains_key(&module) {
+            Some(vec![module])
+        } else {
+            Some(self.aliases().modules(name)).filter(|modules| !modules.is_empty())
+        }
     }
 
     /// Where the file of a module is.
@@ -152,7 +162,7 @@ impl Index {
         load: &mut impl FnMut(&str) -> Result<(), E>,
     ) {
         for name in names.iter().filter(|_| depth < MAX_SOFT_DEPTH) {
-            for module in self.resolve(name) {
+            for module in self.resolve(name).into_iter().flatten() {
                 // Nothing depends on it: a failure is the kernel log's business.
                 let _ = self.in_order_at(&module, depth + 1, load);
             }
@@ -230,25 +240,24 @@ mod tests {
             "# comment\nsoftdep ext4 pre: crc32c post: unknown\n",
         );
         let aliases = AliasTable::parse("alias fs-ext4 ext4\nalias fs-ext3 ext4\n");
-        index.aliases.set(aliases).unwrap();
+        index.aliases.set(Aliases::Table(aliases)).unwrap();
         index
     }
 
     #[test]
     fn names_and_aliases_resolve() {
         for (name, want) in [
-            ("ext4", vec!["ext4"]),
-            ("fs-ext3", vec!["ext4"]),
-            ("usb-storage", vec!["usb_storage"]),
-            ("fuse", vec![]),
-            ("nothing", vec![]),
+            ("ext4", Some(&["ext4"][..])),
+            ("fs-ext3", Some(&["ext4"])),
+            ("usb-storage", Some(&["usb_storage"])),
+            ("fuse", Some(&[])),
+            ("virtio_pci", Some(&[])),
+            ("nothing", None),
         ] {
+            let want =
+                want.map(|modules| modules.iter().map(|&module| module.to_owned()).collect());
             assert_eq!(index().resolve(name), want, "{name}");
         }
-        assert_eq!(
-            ["virtio_pci", "fs-ext4", "nothing"].map(|name| index().knows(name)),
-            [true, true, false]
-        );
     }
 
     #[test]
@@ -261,7 +270,7 @@ mod tests {
             "softdep libcrc32c pre: crc32c\nsoftdep right pre: left post: late\n",
         );
         let aliases = AliasTable::parse("alias crc32c crc32c_a\nalias crc32c crc32c_b\n");
-        index.aliases.set(aliases).unwrap();
+        index.aliases.set(Aliases::Table(aliases)).unwrap();
         let order = |module: &str, broken: &str| {
             let mut loaded: Vec<String> = Vec::new();
             let result = index.in_order(module, &mut |each: &str| {

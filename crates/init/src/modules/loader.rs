@@ -42,7 +42,7 @@ impl Loader {
     /// The modules that drive a device, without those that the command line excludes and those loaded already.
     #[must_use]
     pub fn wanted_for(&self, modalias: &str) -> Vec<String> {
-        let modules = self.index.resolve(modalias);
+        let modules = self.index.resolve(modalias).unwrap_or_default();
         let states = self.states();
         modules
             .into_iter()
@@ -63,13 +63,13 @@ impl Loader {
     /// # Errors
     /// When there is no such module, or the kernel refuses it.
     pub fn load_with(&self, name: &str, parameters: &str) -> Result<(), Error> {
-        if !self.index.knows(name) {
-            return Err(Error::UnknownModule {
-                name: name.to_owned(),
-            });
-        }
-        self.index
+        let modules = self
+            .index
             .resolve(name)
+            .ok_or_else(|| Error::UnknownModule {
+                name: name.to_owned(),
+            })?;
+        modules
             .iter()
             .try_for_each(|module| self.load_module(module, parameters))
     }

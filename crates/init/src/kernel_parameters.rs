@@ -9,7 +9,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::Error;
 
-/// What Coracle sets. Upstream's `vm.min_free_kbytes` of 64 MiB is not here: it would be a quarter of a small machine.
+/// What Coracle sets, besides [`kept_free`]: upstream's `vm.min_free_kbytes` of 64 MiB (B7-010) is a quarter of a small machine.
 const DEFAULTS: &[(&str, &str)] = &[
     ("fs.file-max", "1000000000"),
     ("fs.inotify.max_user_instances", "1024"),
@@ -26,6 +26,16 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("vm.swappiness", "0"),
 ];
 
+/// KiB of memory; what the kernel keeps free for huge pages does not matter on larger machines.
+const SMALL: u64 = 2 << 20;
+
+/// `vm.min_free_kbytes` of a small machine with `total` KiB: the kernel's own rule (mm/page_alloc.c), 4 MiB of 1 GiB. For huge
+/// pages it then raises that to 50 MiB (mm/khugepaged.c), which neither files nor programs can have: `available` of free(1)
+/// was 110 MiB less.
+fn kept_free(total: u64) -> Option<u64> {
+    (total < SMALL).then(|| (total * 16).isqrt())
+}
+
 /// Files that one process may have open, inherited by all.
 const OPEN_FILES: u64 = 1_000_000;
 
@@ -33,7 +43,9 @@ const OPEN_FILES: u64 = 1_000_000;
 #[must_use]
 pub fn apply(configured: &BTreeMap<String, String>) -> Vec<String> {
     let mut problems = Vec::new();
-    for (name, value) in merged(configured) {
+    let memory = rustix::system::sysinfo();
+    let total = memory.totalram * u64::from(memory.mem_unit) / 1024;
+    for (name, value) in merged(configured, total) {
         if let Err(error) = set(&name, &value) {
             // A default that this kernel does not have is no news.
             if configured.contains_key(&name) {
@@ -69,11 +81,12 @@ pub fn call_us_for_modules(binary: &str) -> Result<(), Error> {
     fs::write(parameter, link.as_os_str().as_encoded_bytes()).map_err(Error::io("set", parameter))
 }
 
-fn merged(configured: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+fn merged(configured: &BTreeMap<String, String>, total: u64) -> BTreeMap<String, String> {
     let mut all: BTreeMap<String, String> = DEFAULTS
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
+    all.extend(kept_free(total).map(|kib| ("vm.min_free_kbytes".to_owned(), kib.to_string())));
     all.extend(configured.clone());
     all
 }
@@ -127,7 +140,7 @@ mod tests {
         let configured = [("vm.swappiness", "60"), ("kernel.domainname", "x")]
             .map(|(n, v)| (n.to_owned(), v.to_owned()))
             .into();
-        let all = merged(&configured);
+        let all = merged(&configured, 4 << 20);
         assert_eq!(
             (
                 all["vm.swappiness"].as_str(),
@@ -137,5 +150,8 @@ mod tests {
         );
         assert_eq!(all["net.ipv4.ip_forward"], "1");
         assert!(!all.contains_key("vm.min_free_kbytes"));
+        assert_eq!(merged(&configured, 1 << 20)["vm.min_free_kbytes"], "4096");
+        let own = [("vm.min_free_kbytes".to_owned(), "9".to_owned())].into();
+        assert_eq!(merged(&own, 1 << 20)["vm.min_free_kbytes"], "9");
     }
 }

@@ -55,6 +55,7 @@ pub use problem::Problem;
 pub use project::Project;
 pub use ps::{Row, ps};
 pub use pull::pull;
+pub use schedule::Reached;
 pub use service::{Device, Restart, Service, Ulimit, Variable};
 pub use shutdown::shut_down;
 pub use up::{Done, Observer, Options, Outcome, up};

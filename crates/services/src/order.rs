@@ -7,6 +7,7 @@ use std::fmt;
 use crate::labels::Scope;
 use crate::problem::Problem;
 use crate::project::Project;
+use crate::schedule::Reached;
 use crate::service::Service;
 
 /// Why a service waits for another, weakest first: when services wait for each other in a circle, the weakest reason gives way.
@@ -26,8 +27,19 @@ pub enum Why {
     Namespace,
     /// `volumes_from`.
     VolumesFrom,
-    /// Its root file system is the other one's.
+    /// Its root file system is the other one's, which must be there for that; the other one's programs need not run.
     Root,
+}
+
+impl Why {
+    /// What the other service must have come to.
+    #[must_use]
+    pub fn until(self) -> Reached {
+        match self {
+            Self::Root => Reached::Made,
+            _ => Reached::Done,
+        }
+    }
 }
 
 impl fmt::Display for Why {
@@ -50,7 +62,7 @@ impl fmt::Display for Why {
 pub struct Step {
     /// The service.
     pub service: usize,
-    /// The services that must be done first, without duplicates.
+    /// The services that must come first, each once for each [`Reached`].
     pub waits_for: Vec<(usize, Why)>,
 }
 
@@ -131,7 +143,8 @@ fn waits(project: &Project) -> Vec<Vec<(usize, Why)>> {
         let Some(on) = on.filter(|&on| on != who) else {
             return;
         };
-        match waits[who].iter_mut().find(|(old, _)| *old == on) {
+        let same = |old: &(usize, Why)| old.0 == on && old.1.until() == why.until();
+        match waits[who].iter_mut().find(|old| same(old)) {
             Some(known) => known.1 = known.1.max(why),
             None => waits[who].push((on, why)),
         }
@@ -223,11 +236,12 @@ fn circle(waits: &[Vec<(usize, Why)>]) -> Option<Vec<usize>> {
 fn cut(project: &Project, waits: &mut [Vec<(usize, Why)>], circle: &[usize]) -> Problem {
     let links = circle.iter().enumerate().map(|(i, &who)| {
         let on = circle[(i + 1) % circle.len()];
-        let why = waits[who]
-            .iter()
-            .find(|(o, _)| *o == on)
-            .map(|(_, why)| *why);
-        (who, on, why.unwrap_or(Why::Before))
+        let why = waits[who].iter().filter(|(o, _)| *o == on);
+        (
+            who,
+            on,
+            why.map(|(_, why)| *why).max().unwrap_or(Why::Before),
+        )
     });
     // A "before" was written in the definition of the service that comes first.
     let author = |who: usize, on: usize, why: Why| if why == Why::Before { on } else { who };

@@ -2,20 +2,33 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+/// How far a service has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reached {
+    /// Its container is there.
+    Made,
+    /// Nothing more is to be done for it, whatever came of that.
+    Done,
+}
+
 /// Things by name, and which of them each still waits for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Schedule {
-    waiting: BTreeMap<String, BTreeSet<String>>,
+    waiting: BTreeMap<String, BTreeSet<(String, Reached)>>,
     /// Given out by [`Schedule::ready`] or done.
     begun: BTreeSet<String>,
-    done: BTreeSet<String>,
+    reached: BTreeMap<String, Reached>,
     /// Keeps the order in which things were added where the waits leave a choice.
     names: Vec<String>,
 }
 
 impl Schedule {
     /// Adds `name`, or replaces what it waits for if it has not begun. It does not wait for names that are never added.
-    pub(crate) fn add(&mut self, name: &str, waits_for: impl IntoIterator<Item = String>) {
+    pub(crate) fn add(
+        &mut self,
+        name: &str,
+        waits_for: impl IntoIterator<Item = (String, Reached)>,
+    ) {
         if self.begun.contains(name) {
             return;
         }
@@ -38,7 +51,7 @@ impl Schedule {
         let may = |name: &&String| {
             self.waiting[*name]
                 .iter()
-                .all(|on| self.done.contains(on) || !known(on))
+                .all(|(on, until)| self.reached.get(on) >= Some(until) || !known(on))
         };
         let ready: Vec<String> = self.names.iter().filter(may).cloned().collect();
         for name in &ready {
@@ -49,9 +62,10 @@ impl Schedule {
         ready
     }
 
-    /// Notes that `name` is done, whatever came of it.
-    pub(crate) fn done(&mut self, name: &str) {
-        self.done.insert(name.into());
+    /// Notes how far `name` has come.
+    pub(crate) fn reached(&mut self, name: &str, reached: Reached) {
+        let furthest = self.reached.entry(name.into()).or_insert(reached);
+        *furthest = reached.max(*furthest);
     }
 }
 
@@ -59,8 +73,9 @@ impl Schedule {
 mod tests {
     use super::*;
 
-    fn waits(names: &[&str]) -> Vec<String> {
-        names.iter().map(ToString::to_string).collect()
+    fn waits(names: &[&str]) -> Vec<(String, Reached)> {
+        let done = |name: &&str| ((*name).to_owned(), Reached::Done);
+        names.iter().map(done).collect()
     }
 
     #[test]
@@ -72,12 +87,26 @@ mod tests {
         schedule.add("udev", waits(&[]));
         assert_eq!(schedule.ready(), ["volumes", "udev"]);
         assert_eq!(schedule.ready(), [] as [String; 0]);
-        schedule.done("udev");
+        schedule.reached("udev", Reached::Done);
         assert_eq!(schedule.ready(), ["network"]);
-        schedule.done("network");
+        schedule.reached("network", Reached::Done);
         assert_eq!(schedule.ready(), [] as [String; 0]);
-        schedule.done("volumes");
+        schedule.reached("volumes", Reached::Done);
         assert_eq!(schedule.ready(), ["console"]);
+    }
+
+    #[test]
+    fn some_wait_only_until_a_container_is_there() {
+        let mut schedule = Schedule::default();
+        schedule.add("console", waits(&[]));
+        schedule.add("docker", [("console".to_owned(), Reached::Made)]);
+        schedule.add("syslog", waits(&["console"]));
+        assert_eq!(schedule.ready(), ["console"]);
+        assert_eq!(schedule.ready(), [] as [String; 0]);
+        schedule.reached("console", Reached::Made);
+        assert_eq!(schedule.ready(), ["docker"]);
+        schedule.reached("console", Reached::Done);
+        assert_eq!(schedule.ready(), ["syslog"]);
     }
 
     #[test]
@@ -90,9 +119,9 @@ mod tests {
         schedule.add("network", waits(&["late"]));
         schedule.add("late", waits(&["network", "new"]));
         schedule.add("new", waits(&["network"]));
-        schedule.done("network");
+        schedule.reached("network", Reached::Done);
         assert_eq!(schedule.ready(), ["new"]);
-        schedule.done("new");
+        schedule.reached("new", Reached::Done);
         assert_eq!(schedule.ready(), ["late"]);
     }
 }

@@ -1,5 +1,6 @@
 //! `ros udev-settle`: has udev look at every device there is, and waits until it has (inventory A4-016, D1-010).
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -19,6 +20,7 @@ const SETTLE_SECONDS: u32 = 30;
 /// # Errors
 /// When a program of udev cannot be run or fails.
 pub fn run() -> Result<(), Error> {
+    take_idle_time_only();
     let own = !daemon_runs(Path::new(CONTROL));
     if own {
         call(DAEMON, &["--daemon"])?;
@@ -31,6 +33,20 @@ pub fn run() -> Result<(), Error> {
         call("udevadm", &["control", "--exit"])?;
     }
     looked
+}
+
+/// Makes this container's control group an idle one (cgroup-v2.rst, "cpu.idle"): everything that the boot itself waits for
+/// has its driver from PID 1, so people and containers come first. The smallest weight is not enough, because the others
+/// still wait for the end of its time slice. The kernel lets only those do it who see the whole tree (`cgroup: host`).
+fn take_idle_time_only() {
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let Some(path) = own.lines().find_map(|line| line.strip_prefix("0::/")) else {
+        return;
+    };
+    let file = Path::new("/sys/fs/cgroup").join(path).join("cpu.idle");
+    if let Err(error) = fs::write(&file, "1") {
+        tracing::warn!("cannot write {}: {error}; going on", file.display());
+    }
 }
 
 /// Whether a daemon holds the control socket; the file alone may be left over.

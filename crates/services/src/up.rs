@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::OnceCell;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::container::{config_hash, create_body};
 use crate::decision::{Decision, Recreate, Wanted, decide};
@@ -15,7 +16,7 @@ use crate::engines::Engines;
 use crate::labels::{CONSOLE, Rebuild};
 use crate::order::{Order, namespaces};
 use crate::project::Project;
-use crate::schedule::Schedule;
+use crate::schedule::{Reached, Schedule};
 use crate::service::Service;
 use crate::snapshot::Snapshot;
 use crate::{Error, Problem, pull, route};
@@ -104,9 +105,11 @@ pub async fn up(
             return Err(Error::UnknownService { name: name.clone() });
         }
     }
+    let (made, mut containers) = unbounded_channel();
     let run = Run {
         engines,
         options,
+        made,
         replaced: Mutex::default(),
         route: OnceCell::new(),
         snapshots: Default::default(),
@@ -121,11 +124,18 @@ pub async fn up(
             observer.begun(&name);
             running.push(run.bring_up(Arc::clone(&project), name));
         }
-        let Some((outcome, reload)) = running.next().await else {
+        let next = tokio::select! {
+            next = running.next() => next,
+            Some(name) = containers.recv() => {
+                schedule.reached(&name, Reached::Made);
+                continue;
+            }
+        };
+        let Some((outcome, reload)) = next else {
             return Ok(outcomes);
         };
         observer.done(&outcome);
-        schedule.done(&outcome.name);
+        schedule.reached(&outcome.name, Reached::Done);
         outcomes.push(outcome);
         if reload && let Some(new) = observer.reload() {
             project = Arc::new(new);
@@ -152,7 +162,9 @@ fn fill(schedule: &mut Schedule, project: &Project, options: &Options, observer:
         if closure.contains(&step.service) {
             schedule.add(
                 &name(step.service),
-                step.waits_for.iter().map(|(on, _)| name(*on)),
+                step.waits_for
+                    .iter()
+                    .map(|(on, why)| (name(*on), why.until())),
             );
         }
     }
@@ -166,6 +178,8 @@ fn is_wanted(options: &Options, service: &Service) -> bool {
 struct Run<'a> {
     engines: &'a Engines,
     options: &'a Options,
+    /// Hears which services have a container now.
+    made: UnboundedSender<String>,
     /// Containers that were replaced in this run, by name.
     replaced: Mutex<BTreeSet<String>>,
     /// Whether there is a default route; looked for once.
@@ -215,6 +229,8 @@ impl Run<'_> {
                 Err(error) => return Err(error),
             }
         }
+        // Somebody listens for as long as services are brought up.
+        let _ = self.made.send(service.name.clone());
         let done = if steering.create_only || self.options.create_only {
             match made {
                 true => Done::Created,

@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use crate::engines::Engines;
 use crate::order::Order;
 use crate::project::Project;
-use crate::schedule::Schedule;
+use crate::schedule::{Reached, Schedule};
 use crate::service::Service;
 use crate::up::{Done, Observer, Outcome};
 
@@ -94,7 +94,7 @@ pub(crate) async fn walk(
             return Ok(outcomes);
         };
         observer.done(&outcome);
-        schedule.done(&outcome.name);
+        schedule.reached(&outcome.name, Reached::Done);
         outcomes.push(outcome);
     }
 }
@@ -142,20 +142,17 @@ fn plan(project: &Project, names: &[String], direction: Direction) -> Result<Sch
         if !chosen.is_empty() && !chosen.contains(&name(step.service)) {
             continue;
         }
-        let others: Vec<String> = match direction {
-            Direction::Start => step
-                .waits_for
-                .iter()
-                .map(|(on, _)| name(*on).into())
-                .collect(),
+        let others: Vec<usize> = match direction {
+            Direction::Start => step.waits_for.iter().map(|(on, _)| *on).collect(),
             Direction::Stop => order
                 .steps
                 .iter()
                 .filter(|other| other.waits_for.iter().any(|(on, _)| *on == step.service))
-                .map(|other| name(other.service).into())
+                .map(|other| other.service)
                 .collect(),
         };
-        schedule.add(name(step.service), others);
+        let done = |other: usize| (name(other).into(), Reached::Done);
+        schedule.add(name(step.service), others.into_iter().map(done));
     }
     Ok(schedule)
 }
@@ -183,7 +180,9 @@ mod tests {
                 if ready.is_empty() {
                     return rounds;
                 }
-                ready.iter().for_each(|name| schedule.done(name));
+                ready
+                    .iter()
+                    .for_each(|name| schedule.reached(name, Reached::Done));
                 rounds.push(ready.join(" "));
             }
         };

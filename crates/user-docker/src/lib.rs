@@ -23,5 +23,6 @@ pub mod supervisor;
 pub mod tls;
 mod turn;
 pub mod wait;
+pub mod weight;
 
 pub use error::Error;

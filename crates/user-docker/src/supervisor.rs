@@ -24,6 +24,7 @@ use crate::paths::{CONTAINERD_TOML, DAEMON_JSON, DOCKER_DONE, DOCKER_SOCKET, SHU
 use crate::prepare;
 use crate::propagation;
 use crate::turn;
+use crate::weight::{self, Raised};
 
 /// How long dockerd may take to notice that live-restore is off before it is stopped anyway.
 const RELOAD_LIMIT: Duration = Duration::from_secs(5);
@@ -40,7 +41,8 @@ pub fn run(load: impl Fn() -> Config) -> Result<(), Error> {
     let socket = listening_socket()?;
     let config = load();
     turn::wait(&config, &socket)?;
-    let cgroup = cgroup::open_tree()?;
+    let groups = cgroup::open_tree()?;
+    let weight = Raised::of(&groups.own);
     warn_about_private_mounts();
     propagation::share_all()?;
     let daemon = prepare::read(&config);
@@ -49,14 +51,14 @@ pub fn run(load: impl Fn() -> Config) -> Result<(), Error> {
         environment: prepare::environment(&config),
         log: prepare::open_log(),
         socket,
-        cgroup,
+        cgroup: groups.containerd,
         daemon,
     };
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Error::system("start"))?
-        .block_on(engine.serve(load))
+        .block_on(engine.serve(load, weight))
 }
 
 /// The socket that PID 1 has listened on since boot (`LISTEN_FDS`), or one of our own where nobody has.
@@ -109,7 +111,12 @@ enum End {
 }
 
 impl Engine {
-    async fn serve(mut self, load: impl Fn() -> Config) -> Result<(), Error> {
+    /// Until the engine answers, it has the `weight`.
+    async fn serve(
+        mut self,
+        load: impl Fn() -> Config,
+        mut weight: Option<Raised>,
+    ) -> Result<(), Error> {
         let mut terminate = listen(SignalKind::terminate())?;
         let mut interrupt = listen(SignalKind::interrupt())?;
         let mut hangup = listen(SignalKind::hangup())?;
@@ -139,8 +146,10 @@ impl Engine {
                 }
                 () = &mut ready, if !answered => {
                     answered = true;
+                    weight = None;
                     tracing::info!("Docker answers after {} ms", begin.elapsed().as_millis());
                 }
+                () = tokio::time::sleep_until(begin + weight::LIMIT), if weight.is_some() => weight = None,
                 _ = hangup.recv() => self.reload(&load(), &dockerd),
                 _ = terminate.recv() => break End::Asked,
                 _ = interrupt.recv() => break End::Asked,

@@ -1,4 +1,4 @@
-//! When the engine may start: at once, unless the owner has commands to be run first.
+//! When the engine may start: at once, unless the owner has files to be written or commands to be run first.
 
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -14,15 +14,17 @@ use crate::error::Error;
 /// Commands that take longer do not keep Docker waiting any more: containers with restart policies are waiting, too.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Waits until the console has run mounts, `runcmd` and scripts, which may prepare something for Docker (A7-027). Not when
-/// there are none, and no longer than until somebody asks for Docker: one of those commands may need it.
+/// Waits until the console has written `write_files`, which may be Docker's configuration, and has run mounts, `runcmd` and
+/// scripts, which may prepare something for Docker (A7-027). Not when there are none, and for commands no longer than until
+/// somebody asks for Docker: one of them may need it.
 pub fn wait(config: &Config, listening: impl AsFd) -> Result<(), Error> {
     let root = Path::new("/");
     let done = root.join(hooks::CONSOLE_DONE);
-    if !hooks::before_docker(root, config) || done.exists() {
+    let commands = hooks::before_docker(root, config);
+    if !commands && config.write_files.is_empty() || done.exists() {
         return Ok(());
     }
-    tracing::info!("waiting for the console's boot commands");
+    tracing::info!("waiting for the console's files and boot commands");
     let fault = || Error::system("watch for the console");
     let flags = inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC;
     let watch = inotify::init(flags).map_err(fault())?;
@@ -33,19 +35,19 @@ pub fn wait(config: &Config, listening: impl AsFd) -> Result<(), Error> {
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {
             tracing::warn!(
-                "the console's boot commands take longer than {} s; starting",
+                "the console's files and boot commands take longer than {} s; starting",
                 LIMIT.as_secs()
             );
             break;
         }
-        let mut fds = [
-            PollFd::new(&listening, PollFlags::IN),
-            PollFd::new(&watch, PollFlags::IN),
-        ];
+        let mut fds = vec![PollFd::new(&watch, PollFlags::IN)];
+        if commands {
+            fds.push(PollFd::new(&listening, PollFlags::IN));
+        }
         let limit = Timespec::try_from(left).ok();
         // Interrupted or not, the loop looks again.
         let _ = poll(&mut fds, limit.as_ref());
-        if !fds[0].revents().is_empty() {
+        if fds.get(1).is_some_and(|asked| !asked.revents().is_empty()) {
             tracing::info!("somebody asks for Docker; starting");
             break;
         }

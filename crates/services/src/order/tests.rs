@@ -46,7 +46,7 @@ early
 syslog after early (before)
 network after syslog (log_driver), early (before)
 console after network (after), all-volumes (volumes_from)
-docker after console (root), all-volumes (volumes_from)
+docker after console (after), all-volumes (volumes_from), console (root)
 db after docker (user scope)
 web after docker (user scope), db (links)
 main

@@ -7,10 +7,14 @@ use crate::guest::Guest;
 
 use super::{HOSTNAME, compose, containers, fresh_state_disk, ros, survival, system, user_docker};
 
+/// What the configuration volume wants dockerd to read.
+const DAEMON_JSON: &str = r#"{"labels": ["from=write_files"]}"#;
+
 pub const SUITE: Suite = Suite {
     name: "after-boot",
     machine: |builder| {
-        let user_data = format!("#cloud-config\nhostname: {HOSTNAME}\n");
+        let daemon = format!("{{path: /etc/docker/daemon.json, content: '{DAEMON_JSON}'}}");
+        let user_data = format!("#cloud-config\nhostname: {HOSTNAME}\nwrite_files: [{daemon}]\n");
         Ok(fresh_state_disk(builder)?
             .user_data(user_data)
             .forward(Forward::to(8080)))
@@ -44,6 +48,14 @@ pub const SUITE: Suite = Suite {
         Check {
             name: "docker_is_new",
             run: user_docker::docker_is_new,
+        },
+        Check {
+            name: "docker_reads_what_write_files_wrote",
+            run: user_docker::docker_reads_what_write_files_wrote,
+        },
+        Check {
+            name: "docker_has_the_largest_share_only_until_it_answers",
+            run: user_docker::docker_has_the_largest_share_only_until_it_answers,
         },
         Check {
             name: "run_prints_and_removes",

@@ -18,6 +18,20 @@ pub fn docker_is_new(guest: &mut Guest) -> Result<()> {
     Ok(())
 }
 
+pub fn docker_reads_what_write_files_wrote(guest: &mut Guest) -> Result<()> {
+    guest.expect("docker info --format '{{.Labels}}'", "[from=write_files]")
+}
+
+pub fn docker_has_the_largest_share_only_until_it_answers(guest: &mut Guest) -> Result<()> {
+    let id = guest.system_container("docker")?.id;
+    let weight = format!("cat /sys/fs/cgroup/system-docker/{id}/cpu.weight");
+    guest.expect(&weight, "100")?;
+    guest.run("sudo system-docker restart docker")?;
+    guest.wait_until(&format!("[ \"$({weight})\" = 10000 ]"), 30)?;
+    guest.run("wait-for-docker")?;
+    guest.wait_until(&format!("[ \"$({weight})\" = 100 ]"), 30)
+}
+
 pub fn run_prints_and_removes(guest: &mut Guest) -> Result<()> {
     guest.ensure_busybox()?;
     guest.expect(

@@ -1,11 +1,14 @@
 //! The labels that steer a service (inventory D.2) and those that Coracle writes on the containers it makes.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// `system` or `user` (the default for services from outside os-config.yml): which engine runs the service (D2-001).
 pub const SCOPE: &str = "io.rancher.os.scope";
 /// `false`: those that wait for this service wait until its container has exited (D2-002).
 pub const DETACH: &str = "io.rancher.os.detach";
+/// Absolute path: those that wait for this service wait until there is such a file (B10-015).
+pub const DONE: &str = "io.rancher.os.done";
 /// `true`: the container is made but not started (D2-003).
 pub const CREATE_ONLY: &str = "io.rancher.os.createonly";
 /// `true`: when the service is done, definitions are read again (D2-004).
@@ -59,6 +62,8 @@ pub struct Steering {
     pub scope: Scope,
     /// Whether dependants go on as soon as it runs.
     pub detach: bool,
+    /// The file that says that it is ready.
+    pub done: Option<PathBuf>,
     /// Whether it is only made.
     pub create_only: bool,
     /// Whether definitions are read again afterwards.
@@ -127,6 +132,13 @@ pub(crate) fn read(labels: &BTreeMap<String, String>) -> (Steering, Vec<(&'stati
             Rebuild::WhenChanged
         }
     };
+    let done = match labels.get(DONE).map(PathBuf::from) {
+        Some(path) if path.is_relative() => {
+            problems.push((DONE, "expected an absolute path".into()));
+            None
+        }
+        path => path,
+    };
     let root = match labels
         .get(ROOT)
         .map(|value| value.strip_prefix("container:"))
@@ -141,6 +153,7 @@ pub(crate) fn read(labels: &BTreeMap<String, String>) -> (Steering, Vec<(&'stati
     let steering = Steering {
         scope,
         detach,
+        done,
         create_only,
         reload_config,
         after: list(AFTER),
@@ -160,6 +173,7 @@ mod tests {
         let labels = [
             (SCOPE, "system"),
             (DETACH, "false"),
+            (DONE, "/run/done"),
             (CREATE_ONLY, "true"),
             (RELOAD_CONFIG, "true"),
             (AFTER, "udev, network,"),
@@ -171,6 +185,7 @@ mod tests {
         let want = Steering {
             scope: Scope::System,
             detach: false,
+            done: Some("/run/done".into()),
             create_only: true,
             reload_config: true,
             after: vec!["udev".into(), "network".into()],
@@ -186,6 +201,7 @@ mod tests {
         let labels = [
             (SCOPE, "galaxy"),
             (DETACH, "sometimes"),
+            (DONE, "soon"),
             (REBUILD, "maybe"),
             (ROOT, "console"),
         ];
@@ -201,6 +217,7 @@ mod tests {
                     REBUILD,
                     "expected always, true or false, found 'maybe'".into()
                 ),
+                (DONE, "expected an absolute path".into()),
                 (ROOT, "expected container:NAME".into()),
             ]
         );

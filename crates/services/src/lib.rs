@@ -19,6 +19,7 @@ mod error;
 pub mod labels;
 mod lenient;
 mod logs;
+mod marker;
 mod order;
 mod parse;
 mod ports;

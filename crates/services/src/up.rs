@@ -19,10 +19,13 @@ use crate::project::Project;
 use crate::schedule::{Reached, Schedule};
 use crate::service::Service;
 use crate::snapshot::Snapshot;
-use crate::{Error, Problem, pull, route};
+use crate::{Error, Problem, marker, pull, route};
 
 /// How long services that come after `network` wait for a default route (D2-016).
 const ROUTE_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long those that wait for a service wait for its sign that it is ready.
+const READY_LIMIT: Duration = Duration::from_secs(60);
 
 /// These never wait for a route, whatever their labels say: without a network the machine must still give a login and an engine.
 const NEVER_WAIT_FOR_ROUTE: [&str; 2] = ["console", "docker"];
@@ -244,6 +247,7 @@ impl Run<'_> {
         } else {
             engine.start(name).await?;
             if steering.detach {
+                wait_until_ready(service).await;
                 Done::Started
             } else {
                 match engine.wait(name).await? {
@@ -339,6 +343,20 @@ impl Run<'_> {
         let look = || route::wait_for_default(ROUTE_LIMIT);
         *self.route.get_or_init(look).await
     }
+}
+
+/// Waits for the file that the service makes when it is ready, if it does.
+async fn wait_until_ready(service: &Service) {
+    let Some(file) = &service.steering.done else {
+        return;
+    };
+    let reason = match marker::appears(file.clone(), READY_LIMIT).await {
+        Ok(true) => return,
+        Ok(false) => format!("it is not there after {} s", READY_LIMIT.as_secs()),
+        Err(error) => error.to_string(),
+    };
+    let file = file.display();
+    tracing::warn!("{}: not waiting for {file}: {reason}", service.name);
 }
 
 fn waits_for_route(service: &Service) -> bool {

@@ -54,6 +54,10 @@ pub const SUITE: Suite = Suite {
             run: user_docker::docker_reads_what_write_files_wrote,
         },
         Check {
+            name: "services_after_docker_started_when_it_had_answered",
+            run: user_docker::services_after_docker_started_when_it_had_answered,
+        },
+        Check {
             name: "docker_has_the_largest_share_only_until_it_answers",
             run: user_docker::docker_has_the_largest_share_only_until_it_answers,
         },

@@ -22,6 +22,14 @@ pub fn docker_reads_what_write_files_wrote(guest: &mut Guest) -> Result<()> {
     guest.expect("docker info --format '{{.Labels}}'", "[from=write_files]")
 }
 
+pub fn services_after_docker_started_when_it_had_answered(guest: &mut Guest) -> Result<()> {
+    let id = guest.system_container("acpid")?.id;
+    let started = format!("/run/system-docker/bundles/{id}/config.json");
+    guest
+        .run(&format!("[ ! /run/docker-done -nt {started} ]"))
+        .map(drop)
+}
+
 pub fn docker_has_the_largest_share_only_until_it_answers(guest: &mut Guest) -> Result<()> {
     let id = guest.system_container("docker")?.id;
     let weight = format!("cat /sys/fs/cgroup/system-docker/{id}/cpu.weight");

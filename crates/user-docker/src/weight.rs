@@ -1,7 +1,7 @@
 //! The engine's share of the processors while it starts.
 //!
-//! At boot many services start at once on few processors, and dockerd and its clients' patience lose: its main thread was
-//! measured to wait longer for a processor than it ran. Only until it answers, because a large pull must not slow a shell down.
+//! At boot many services start at once on few processors: dockerd's main thread was measured to wait longer for one than it
+//! ran. Only until it answers, because a large pull must not slow a shell down.
 
 use std::fs;
 use std::path::{Path, PathBuf};

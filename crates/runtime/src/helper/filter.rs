@@ -62,25 +62,28 @@ pub fn place(profile: &LinuxSeccomp, root: &Path, path: &Path) -> Result<Filter,
     let kept = kept_at(&directory, &key);
     let failed = |error: io::Error| format!("keep {}: {error}", kept.display());
     let bytes = fs::read(&kept).unwrap_or_default();
-    let filter = match decode(&bytes) {
+    match decode(&bytes) {
         // Other profiles may have the same hash.
-        Some((profile, filter)) if profile == key => filter,
+        Some((profile, filter)) if profile == key => {
+            fs::hard_link(&kept, path).map_err(failed)?;
+            Ok(filter)
+        }
         _ => {
             let filter = compile(profile)?;
+            fs::write(path, encode(&key, &filter))
+                .map_err(|error| format!("write {}: {error}", path.display()))?;
             DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
                 .create(&directory)
                 .map_err(failed)?;
-            // Of each helper its own; the last one stays.
-            let making = kept.with_extension(std::process::id().to_string());
-            fs::write(&making, encode(&key, &filter)).map_err(failed)?;
-            fs::rename(&making, &kept).map_err(failed)?;
-            filter
+            // The first one stays. Replaced, it could not be linked to by a helper that has just found it (link(2), ENOENT).
+            match fs::hard_link(path, &kept) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed(error)),
+                _ => Ok(filter),
+            }
         }
-    };
-    fs::hard_link(&kept, path).map_err(failed)?;
-    Ok(filter)
+    }
 }
 
 fn kept_at(directory: &Path, key: &[u8]) -> PathBuf {
@@ -299,6 +302,24 @@ mod tests {
         let opened = place(&default_profile(&more), root.path(), &other).unwrap();
         assert_ne!(opened, filter);
         assert_ne!(node(&one), node(&other));
+    }
+
+    #[test]
+    fn containers_that_start_at_once_all_get_their_filter() {
+        let profile = default_profile(&capabilities::default_set());
+        let filter = compile(&profile).unwrap();
+        for _ in 0..5 {
+            let root = tempfile::tempdir().unwrap();
+            std::thread::scope(|scope| {
+                for number in 0..16 {
+                    let path = root.path().join(number.to_string());
+                    scope.spawn(|| {
+                        let path = path;
+                        assert_eq!(place(&profile, root.path(), &path).as_ref(), Ok(&filter));
+                    });
+                }
+            });
+        }
     }
 
     #[test]

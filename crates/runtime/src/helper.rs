@@ -1,6 +1,7 @@
 //! The helper process: `coracle runtime …`.
 
 mod arguments;
+mod device_nodes;
 mod filter;
 mod log;
 pub(crate) mod program;
@@ -22,6 +23,7 @@ use oci_spec::runtime::{Process, Spec};
 use rustix::fs::Mode;
 
 use self::arguments::Arguments;
+use self::device_nodes::DeviceNodes;
 use self::filter::Filter;
 use self::program::{Program, Restrictions};
 use self::propagation::Propagation;
@@ -106,7 +108,10 @@ fn create(arguments: &Arguments) -> Result<()> {
         .mode(0o711)
         .create(&bundle)?;
     let result = derive_bundle(given, &bundle, &arguments.root).and_then(|derived| {
-        let builder = builder(arguments, Program::first(derived.restrictions))?;
+        let builder = builder(
+            arguments,
+            Program::first(derived.restrictions, derived.device_nodes),
+        )?;
         let mut container = builder
             .as_init(&bundle)
             .with_systemd(false)
@@ -133,6 +138,7 @@ fn create(arguments: &Arguments) -> Result<()> {
 /// What libcontainer is not told.
 struct Derived {
     restrictions: Restrictions,
+    device_nodes: DeviceNodes,
     propagation: Propagation,
 }
 
@@ -141,6 +147,7 @@ fn derive_bundle(given: &Path, derived: &Path, root: &Path) -> Result<Derived> {
     let mut config = read_json::<Spec>(&given.join("config.json"))?;
     spec::normalise(&mut config, &capabilities::own_bounding_set()?);
     let propagation = propagation::prepare(&mut config, &root.join(STAGING))?;
+    let device_nodes = DeviceNodes::take_from(&mut config);
     let mut restrictions = Restrictions::default();
     if let Some(process) = config.process_mut() {
         restrictions.take_from(process);
@@ -166,6 +173,7 @@ fn derive_bundle(given: &Path, derived: &Path, root: &Path) -> Result<Derived> {
     )?;
     Ok(Derived {
         restrictions,
+        device_nodes,
         propagation,
     })
 }

@@ -20,6 +20,7 @@ use rustix::stdio::{stderr, stdin, stdout};
 use rustix::termios::{Winsize, tcsetwinsize};
 use serde::{Deserialize, Serialize};
 
+use super::device_nodes::DeviceNodes;
 use super::filter::Filter;
 use crate::failure::{self, FailureKind};
 
@@ -33,6 +34,7 @@ pub(crate) const DEFAULT_PATH: &str =
 pub struct Program {
     env: Rc<RefCell<HashMap<String, String>>>,
     restrictions: Restrictions,
+    device_nodes: DeviceNodes,
     /// Whether the process waits for its start, so that the helper no longer listens when it executes.
     waits: bool,
 }
@@ -55,10 +57,11 @@ pub struct Restrictions {
 
 impl Program {
     /// For the first process of a container.
-    pub fn first(restrictions: Restrictions) -> Self {
+    pub fn first(restrictions: Restrictions, device_nodes: DeviceNodes) -> Self {
         Self {
             env: Rc::default(),
             restrictions,
+            device_nodes,
             waits: true,
         }
     }
@@ -68,6 +71,7 @@ impl Program {
         Self {
             env: Rc::default(),
             restrictions,
+            device_nodes: DeviceNodes::default(),
             waits: false,
         }
     }
@@ -127,12 +131,11 @@ impl Executor for Program {
         if self.waits {
             name_core(Path::new("/dev"));
         }
-        // Restricted first: the program must be found with the rights that the process will have.
-        let result = self
-            .restrictions
-            .apply()
-            .map_err(|message| (FailureKind::Other, message));
-        result
+        // Restricted before the search: the program must be found with the rights that the process will have.
+        self.device_nodes
+            .make()
+            .and_then(|()| self.restrictions.apply())
+            .map_err(|message| (FailureKind::Other, message))
             .and_then(|()| self.find(spec))
             .map(drop)
             .map_err(|(kind, message)| {

@@ -27,6 +27,10 @@ pub const ALL: &[Case] = &[
         "a_privileged_container_may_use_every_device",
         privileged_devices,
     ),
+    (
+        "devices_are_made_as_they_are_asked_for_whoever_runs",
+        device_nodes,
+    ),
     ("an_added_process_is_restricted_the_same", exec_restricted),
     ("an_added_process_that_cannot_start_says_why", exec_failures),
     (
@@ -206,6 +210,43 @@ fn privileged_devices() {
         bench.run().unwrap().output,
         "made\ncat: can't open '/tmp/d': No such device or address\nsh: can't create /tmp/d: No such device or address\n"
     );
+}
+
+fn device_nodes() {
+    let mut bench = Bench::new(
+        "cd /dev; busybox stat -c '%n %F %t:%T %a %u:%g' bus bus/usb/one disk full mounted/two",
+    );
+    fs::create_dir(bench.path("volume")).unwrap();
+    let volume = json!({
+        "destination": "/dev/mounted",
+        "type": "bind",
+        "source": bench.path("volume"),
+        "options": ["rbind"],
+    });
+    bench.config["mounts"].as_array_mut().unwrap().push(volume);
+    let device = |path, kind, minor, mode, uid, gid| {
+        json!({
+            "path": path, "type": kind, "major": 250, "minor": minor, "fileMode": mode, "uid": uid, "gid": gid,
+        })
+    };
+    let disk = device("/dev/disk", "b", 300, 0o660, 0, 6);
+    bench.config["linux"]["devices"] = json!([
+        device("/dev/bus/usb/one", "c", 1, 0o664, 7, 20),
+        disk,
+        disk,
+        device("/dev/mounted/two", "c", 2, 0o600, 0, 0),
+    ]);
+    let expected = "bus directory 0:0 755 0:0\n\
+        bus/usb/one character special file fa:1 664 7:20\n\
+        disk block special file fa:12c 660 0:6\n\
+        full character special file 1:7 666 0:0\n\
+        mounted/two character special file fa:2 600 0:0\n";
+    for user in [0, 1000] {
+        bench.process()["user"] = json!({"uid": user, "gid": user});
+        assert_eq!(bench.run().unwrap().output, expected, "user {user}");
+        bench.runtime.delete(&bench.id).unwrap();
+        fs::remove_file(bench.path("volume").join("two")).unwrap();
+    }
 }
 
 fn running(script: &str) -> (Bench, File) {

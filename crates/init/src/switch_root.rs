@@ -1,11 +1,14 @@
 //! Leaving the initrd: a new root with the system on `/usr`, the same process, another binary.
 
 use std::fs;
-use std::io::Read as _;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::{FileExt as _, MetadataExt, symlink};
 use std::os::unix::process::CommandExt;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 
 use rustix::mount::{MountFlags, mount_move};
 use rustix::process::{chdir, chroot};
@@ -57,19 +60,39 @@ pub fn prepare() -> Result<(), Error> {
     Ok(())
 }
 
-/// Reads the next binary whole, so that a damaged image is found while there is still a shell to offer.
+/// Reads the next binary whole, so that a damaged image is found while there is still a shell to offer. On two processors: nearly all
+/// of it is unpacking.
 ///
 /// # Errors
 /// When it is missing or cannot be read.
 pub fn check_next() -> Result<(), Error> {
     let path = Path::new(NEW_ROOT).join(NEXT.trim_start_matches('/'));
-    let damaged = |source| Error::DamagedSystem {
+    let check = || {
+        let file = fs::File::open(&path)?;
+        let middle = file.metadata()?.len() / 2;
+        thread::scope(|scope| {
+            let second = scope.spawn(|| read(&file, middle..u64::MAX));
+            let first = read(&file, 0..middle);
+            let second = second.join().unwrap_or_else(|panic| resume_unwind(panic));
+            first.and(second)
+        })
+    };
+    check().map_err(|source| Error::DamagedSystem {
         path: path.clone(),
         source,
-    };
-    let mut file = fs::File::open(&path).map_err(damaged)?;
+    })
+}
+
+/// Reads a part of a file, to its end at most.
+fn read(file: &fs::File, part: Range<u64>) -> io::Result<()> {
     let mut buffer = vec![0; 128 * 1024];
-    while file.read(&mut buffer).map_err(damaged)? > 0 {}
+    let mut at = part.start;
+    while at < part.end {
+        match file.read_at(&mut buffer, at)? {
+            0 => break,
+            length => at += length as u64,
+        }
+    }
     Ok(())
 }
 

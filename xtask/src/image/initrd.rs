@@ -7,6 +7,7 @@ use anyhow::Context;
 use super::cpio;
 use super::kernel::Kernel;
 use super::layer;
+use super::module;
 use super::tree::{Entry, Tree};
 
 /// Compression level: the initrd is unpacked at every boot but made once.
@@ -43,6 +44,8 @@ pub fn tree(
     }
     tree.insert("usr/bin/coracle", Entry::file(binary.clone(), 0o755));
     tree.insert("init", Entry::symlink("/usr/bin/coracle"));
+    // busybox has one too, which cannot read these modules.
+    tree.insert("usr/bin/modprobe", Entry::symlink("coracle"));
     tree.insert("usr/bin/busybox", Entry::file(busybox.to_vec(), 0o755));
     for applet in layer::applets(busybox)? {
         let name = applet.rsplit('/').next().unwrap_or(&applet).to_owned();
@@ -76,9 +79,19 @@ pub fn parts(tree: &Tree) -> Vec<(&'static str, Tree)> {
     parts
 }
 
-/// Packs it.
+/// Packs it as two archives, which the kernel unpacks one after the other: what is compressed already as it is, which costs no time at
+/// boot, and behind it everything else, compressed.
 pub fn pack(tree: &Tree) -> anyhow::Result<Vec<u8>> {
+    let is_packed = |path: &str| path.ends_with(module::PACKED);
+    let (mut packed, mut rest) = (Tree::default(), tree.clone());
+    for (path, entry) in tree.iter().filter(|(path, _)| is_packed(path)) {
+        packed.insert(path, entry.clone());
+        rest.remove(path);
+    }
+    let mut archives = Vec::new();
+    cpio::write(&packed, &mut archives)?;
     let mut archive = Vec::new();
-    cpio::write(tree, &mut archive)?;
-    zstd::bulk::compress(&archive, LEVEL).context("cannot compress the initrd")
+    cpio::write(&rest, &mut archive)?;
+    archives.extend(zstd::bulk::compress(&archive, LEVEL).context("cannot compress the initrd")?);
+    Ok(archives)
 }

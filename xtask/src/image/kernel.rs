@@ -14,7 +14,7 @@ use super::digest::Digest;
 use super::module;
 use super::tree::{Entry, Kind, Tree};
 
-const FORMAT: &str = "6";
+const FORMAT: &str = "9";
 
 /// What the package says about built-in modules and the order of aliases.
 const DEPMOD_READS: &[&str] = &[
@@ -135,8 +135,10 @@ impl Source<'_> {
         let initrd = index.closure(&selection.initrd)?;
         let mut system = index.closure(&selection.system)?;
         system.extend(initrd.iter().cloned());
-        self.write_subset(&system, "system", SYSTEM_INDICES)?;
-        self.write_subset(&initrd, "initrd", INITRD_INDICES)?;
+        let system = self.subset(&system, "system", SYSTEM_INDICES)?;
+        self.write("system", &system)?;
+        let initrd = self.subset(&initrd, "initrd", INITRD_INDICES)?;
+        self.write("initrd", &self.packed(initrd)?)?;
         let vmlinuz = format!("boot/vmlinuz-{}", self.release);
         fs::write(
             self.work.join("vmlinuz"),
@@ -196,13 +198,13 @@ impl Source<'_> {
         Ok(())
     }
 
-    /// Writes `<name>.tar`: the modules, uncompressed, with indices that know only them.
-    fn write_subset(
+    /// The modules, uncompressed, with indices that know only them.
+    fn subset(
         &self,
         modules: &BTreeSet<String>,
         name: &str,
         indices: &[&str],
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Tree> {
         let prefix = self.module_dir();
         let mut tree = Tree::default();
         for source in modules {
@@ -235,9 +237,37 @@ impl Source<'_> {
                 .with_context(|| format!("depmod made no {index}"))?;
             tree.insert(&format!("{prefix}/{index}"), Entry::file(content, 0o644));
         }
-        tree.write_tar(fs::File::create(self.work.join(format!("{name}.tar")))?)?;
         fs::remove_dir_all(stage)?;
-        Ok(())
+        Ok(tree)
+    }
+
+    /// The same, each module compressed.
+    fn packed(&self, tree: Tree) -> anyhow::Result<Tree> {
+        let dependencies = format!("{}/modules.dep", self.module_dir());
+        let mut packed = Tree::default();
+        for (path, entry) in tree.iter() {
+            match (path.strip_suffix(".ko"), tree.content(path)) {
+                (Some(name), Some(content)) => {
+                    let content = module::pack(content).with_context(|| path.to_owned())?;
+                    packed.insert(
+                        &format!("{name}{}", module::PACKED),
+                        Entry::file(content, entry.mode),
+                    );
+                }
+                (None, Some(content)) if path == dependencies => {
+                    let text = std::str::from_utf8(content).context("modules.dep")?;
+                    let text = text.replace(".ko", module::PACKED).into_bytes();
+                    packed.insert(path, Entry::file(text, entry.mode));
+                }
+                _ => packed.insert(path, entry.clone()),
+            }
+        }
+        Ok(packed)
+    }
+
+    /// Writes `<name>.tar`.
+    fn write(&self, name: &str, tree: &Tree) -> anyhow::Result<()> {
+        tree.write_tar(fs::File::create(self.work.join(format!("{name}.tar")))?)
     }
 }
 

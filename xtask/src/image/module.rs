@@ -7,6 +7,9 @@
 //! * Type information (`.BTF`) of the module's own types. The kernel's own, in vmlinuz, stays.
 //! * The unwinder's tables (`.orc_unwind`), which the kernel sorts each time a module is loaded. Without them a stack trace through
 //!   a module marks its lines with "?".
+//! * The list of all functions (`__mcount_loc`), where the kernel writes a no-operation over each call of `__fentry__` as it loads the
+//!   module, and looks each up by name. The calls are no-operations here. The function tracer does not know functions of modules
+//!   then; kprobes and tracepoints do. Another list of all functions is read on other architectures only.
 //! * Names of symbols that are neither exported nor needed for relocation.
 
 use std::collections::HashSet;
@@ -31,7 +34,29 @@ const UNUSED: &[&[u8]] = &[
     b".orc_unwind",
     b".orc_unwind_ip",
     b".rela.orc_unwind_ip",
+    b".rela__mcount_loc",
+    b".rela__patchable_function_entries",
+    b"__mcount_loc",
+    b"__patchable_function_entries",
 ];
+
+/// What compilers let each function begin with for the function tracer (kernel: Documentation/trace/ftrace-design.rst), before
+/// it is linked, and what the kernel writes over it.
+const FENTRY: &[u8] = b"__fentry__";
+const CALL: [u8; 5] = [0xe8, 0, 0, 0, 0];
+const NOP: [u8; 5] = [0x0f, 0x1f, 0x44, 0, 0];
+
+/// How the name of a module ends that [`pack`] has made, instead of `.ko`.
+pub const PACKED: &str = ".ko.zst";
+
+/// The strongest that needs no more memory to unpack than the module itself.
+const LEVEL: i32 = 19;
+
+/// The module compressed, for the initrd: of all its modules a boot needs a few, and unpacking all took as long as all else that the
+/// kernel does meanwhile.
+pub fn pack(module: &[u8]) -> anyhow::Result<Vec<u8>> {
+    zstd::bulk::compress(module, LEVEL).context("cannot compress it")
+}
 
 /// The module without all that.
 pub fn shrink(module: &[u8]) -> anyhow::Result<Vec<u8>> {
@@ -40,6 +65,7 @@ pub fn shrink(module: &[u8]) -> anyhow::Result<Vec<u8>> {
         section.delete = UNUSED.contains(&section.name.as_slice());
     }
     module.delete_orphans();
+    overwrite_fentry(&mut module)?;
     let mut needed = HashSet::new();
     for section in &module.sections {
         if let SectionData::Relocation(relocations) = &section.data {
@@ -55,12 +81,43 @@ pub fn shrink(module: &[u8]) -> anyhow::Result<Vec<u8>> {
         }
     }
     for symbol in &mut module.symbols {
+        let unused = !needed.contains(&symbol.id().index());
         symbol.delete |=
-            symbol.st_bind() == elf::STB_LOCAL && !needed.contains(&symbol.id().index());
+            unused && (symbol.st_bind() == elf::STB_LOCAL || symbol.name.as_slice() == FENTRY);
     }
     let mut small = Vec::new();
     module.write(&mut small).context("cannot write it anew")?;
     Ok(small)
+}
+
+/// Makes the calls of `__fentry__` no-operations, which need no relocation.
+fn overwrite_fentry(module: &mut Builder<'_>) -> anyhow::Result<()> {
+    let mut symbols = module.symbols.iter();
+    let Some(fentry) = symbols.find(|symbol| symbol.name.as_slice() == FENTRY) else {
+        return Ok(());
+    };
+    let fentry = fentry.id();
+    let mut calls = Vec::new();
+    for section in &mut module.sections {
+        if let (SectionData::Relocation(relocations), Some(code)) =
+            (&mut section.data, section.sh_info_section)
+        {
+            let found = relocations.extract_if(.., |one| one.symbol == Some(fentry));
+            calls.extend(found.map(|one| (code, one.r_offset)));
+        }
+    }
+    for (code, operand) in calls {
+        let section = module.sections.get_mut(code);
+        let SectionData::Data(code) = &mut section.data else {
+            bail!("{} calls __fentry__ without code", section.name);
+        };
+        let end = usize::try_from(operand)? + 4;
+        match code.to_mut().get_mut(end.saturating_sub(5)..end) {
+            Some(call) if *call == CALL => call.copy_from_slice(&NOP),
+            _ => bail!("{}+{operand:#x} is no call of __fentry__", section.name),
+        }
+    }
+    Ok(())
 }
 
 /// The module without its signature.
@@ -93,8 +150,13 @@ mod tests {
             section.id()
         };
         let data = |bytes: &'static [u8]| SectionData::Data(bytes.into());
-        let text = section(".text", elf::SHT_PROGBITS, data(b"code"));
+        let text = section(
+            ".text",
+            elf::SHT_PROGBITS,
+            data(b"\xe8\0\0\0\0\xe8\0\0\0\0"),
+        );
         section(".BTF", elf::SHT_PROGBITS, data(b"types"));
+        section("__mcount_loc", elf::SHT_PROGBITS, data(b"\0\0\0\0\0\0\0\0"));
         let rela = section(
             ".rela.text",
             elf::SHT_RELA,
@@ -105,7 +167,9 @@ mod tests {
         section(".shstrtab", elf::SHT_STRTAB, SectionData::SectionString);
         module.sections.get_mut(symtab).sh_link_section = Some(strtab);
         let mut called = None;
+        let mut fentry = None;
         for (name, bind) in [
+            ("__fentry__", elf::STB_GLOBAL),
             ("unused", elf::STB_LOCAL),
             ("called", elf::STB_LOCAL),
             ("exported", elf::STB_GLOBAL),
@@ -114,19 +178,23 @@ mod tests {
             symbol.name = name.into();
             symbol.section = Some(text);
             symbol.set_st_info(bind, elf::STT_FUNC);
-            if name == "called" {
-                called = Some(symbol.id());
+            match name {
+                "called" => called = Some(symbol.id()),
+                "__fentry__" => fentry = Some(symbol.id()),
+                _ => {}
             }
         }
         let rela = module.sections.get_mut(rela);
         rela.sh_link_section = Some(symtab);
         rela.sh_info_section = Some(text);
-        rela.data = SectionData::Relocation(vec![object::build::elf::Relocation {
-            r_offset: 1,
-            symbol: called,
+        rela.sh_flags |= elf::SHF_INFO_LINK;
+        let call = |r_offset, symbol| object::build::elf::Relocation {
+            r_offset,
+            symbol,
             r_type: elf::R_X86_64_PLT32,
             r_addend: -4,
-        }]);
+        };
+        rela.data = SectionData::Relocation(vec![call(1, fentry), call(6, called)]);
         let mut bytes = Vec::new();
         module.write(&mut bytes).expect("a module");
         bytes
@@ -158,6 +226,14 @@ mod tests {
                 SectionData::Relocation(relocations) => relocations.first(),
                 _ => None,
             });
+        let text = small
+            .sections
+            .iter()
+            .find_map(|section| match &section.data {
+                SectionData::Data(bytes) => Some(bytes.to_vec()),
+                _ => None,
+            });
+        assert_eq!(text, Some([NOP, CALL].concat()));
         let called = relocations.and_then(|relocation| relocation.symbol);
         let called = called.map(|symbol| small.symbols.get(symbol).name.to_string());
         assert_eq!(called.as_deref(), Some("called"));

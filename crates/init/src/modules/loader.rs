@@ -7,9 +7,13 @@ use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use rustix::io::Errno;
+use rustix::system::{finit_module, init_module};
 
 use super::{Index, Options};
 use crate::Error;
+
+/// How the names of compressed modules end (depmod(8)). The kernel's own decompressor knows one format only, xz in Debian's.
+const PACKED: &str = "zst";
 
 /// Loads each module once, whatever needs it, with what it needs first.
 #[derive(Debug)]
@@ -127,12 +131,19 @@ impl Loader {
             .ok_or_else(|| Error::UnknownModule {
                 name: module.to_owned(),
             })?;
-        let file = File::open(&path).map_err(Error::io("open", &path))?;
         let all = [self.options.parameters(module), parameters.to_owned()].join(" ");
         let text = CString::new(all.trim()).map_err(|_| Error::UnknownModule {
             name: module.to_owned(),
         })?;
-        match rustix::system::finit_module(&file, &text, 0) {
+        let file = File::open(&path).map_err(Error::io("open", &path))?;
+        let result = match path.extension().is_some_and(|end| end == PACKED) {
+            true => {
+                let module = zstd::decode_all(file).map_err(Error::io("unpack", &path))?;
+                init_module(&module, &text)
+            }
+            false => finit_module(&file, &text, 0),
+        };
+        match result {
             Ok(()) | Err(Errno::EXIST) => Ok(()),
             Err(errno) => Err(Error::LoadModule {
                 path,

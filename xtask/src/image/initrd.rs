@@ -95,3 +95,28 @@ pub fn pack(tree: &Tree) -> anyhow::Result<Vec<u8>> {
     archives.extend(zstd::bulk::compress(&archive, LEVEL).context("cannot compress the initrd")?);
     Ok(archives)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_compressed_already_is_unpacked_first_and_is_not_compressed_again() {
+        let mut tree = Tree::default();
+        tree.insert("usr/bin/coracle", Entry::file(b"program".to_vec(), 0o755));
+        let module = "usr/lib/modules/6/ext4.ko.zst";
+        tree.insert(module, Entry::file(b"module".to_vec(), 0o644));
+        let mut first = Tree::default();
+        first.insert(module, Entry::file(b"module".to_vec(), 0o644));
+        let mut second = tree.clone();
+        second.remove(module);
+        let archive = |tree: &Tree| {
+            let mut archive = Vec::new();
+            cpio::write(tree, &mut archive).map(|()| archive).unwrap()
+        };
+        let packed = pack(&tree).unwrap();
+        let (front, rest) = packed.split_at(archive(&first).len());
+        assert_eq!(front, archive(&first));
+        assert_eq!(zstd::decode_all(rest).unwrap(), archive(&second));
+    }
+}

@@ -138,7 +138,7 @@ impl Source<'_> {
         let system = self.subset(&system, "system", SYSTEM_INDICES)?;
         self.write("system", &system)?;
         let initrd = self.subset(&initrd, "initrd", INITRD_INDICES)?;
-        self.write("initrd", &self.packed(initrd)?)?;
+        self.write("initrd", &packed(&initrd)?)?;
         let vmlinuz = format!("boot/vmlinuz-{}", self.release);
         fs::write(
             self.work.join("vmlinuz"),
@@ -241,34 +241,31 @@ impl Source<'_> {
         Ok(tree)
     }
 
-    /// The same, each module compressed.
-    fn packed(&self, tree: Tree) -> anyhow::Result<Tree> {
-        let dependencies = format!("{}/modules.dep", self.module_dir());
-        let mut packed = Tree::default();
-        for (path, entry) in tree.iter() {
-            match (path.strip_suffix(".ko"), tree.content(path)) {
-                (Some(name), Some(content)) => {
-                    let content = module::pack(content).with_context(|| path.to_owned())?;
-                    packed.insert(
-                        &format!("{name}{}", module::PACKED),
-                        Entry::file(content, entry.mode),
-                    );
-                }
-                (None, Some(content)) if path == dependencies => {
-                    let text = std::str::from_utf8(content).context("modules.dep")?;
-                    let text = text.replace(".ko", module::PACKED).into_bytes();
-                    packed.insert(path, Entry::file(text, entry.mode));
-                }
-                _ => packed.insert(path, entry.clone()),
-            }
-        }
-        Ok(packed)
-    }
-
     /// Writes `<name>.tar`.
     fn write(&self, name: &str, tree: &Tree) -> anyhow::Result<()> {
         tree.write_tar(fs::File::create(self.work.join(format!("{name}.tar")))?)
     }
+}
+
+/// The same modules, each compressed, and `modules.dep` with their new names. Other indices know no files.
+fn packed(tree: &Tree) -> anyhow::Result<Tree> {
+    let mut packed = Tree::default();
+    for (path, entry) in tree.iter() {
+        match (path.strip_suffix(".ko"), tree.content(path)) {
+            (Some(name), Some(content)) => {
+                let content = module::pack(content).with_context(|| path.to_owned())?;
+                let path = format!("{name}{}", module::PACKED);
+                packed.insert(&path, Entry::file(content, entry.mode));
+            }
+            (None, Some(content)) if path.ends_with("/modules.dep") => {
+                let text = std::str::from_utf8(content).with_context(|| path.to_owned())?;
+                let text = text.replace(".ko", module::PACKED);
+                packed.insert(path, Entry::file(text.into_bytes(), entry.mode));
+            }
+            _ => packed.insert(path, entry.clone()),
+        }
+    }
+    Ok(packed)
 }
 
 /// What depmod knows about all modules of the package.
@@ -426,6 +423,31 @@ mod tests {
             Ok(["ext4", "jbd2", "crc32c_x", "crc32c_y"]
                 .map(String::from)
                 .to_vec())
+        );
+    }
+
+    #[test]
+    fn modules_are_packed_with_their_names_in_the_index() {
+        let tree = |files: &[(&str, &[u8])]| {
+            let mut tree = Tree::default();
+            for (path, content) in files {
+                tree.insert(path, Entry::file(content.to_vec(), 0o644));
+            }
+            tree
+        };
+        let small = module::pack(b"code").unwrap();
+        assert_eq!(
+            packed(&tree(&[
+                ("m/kernel/a.ko", b"code"),
+                ("m/modules.alias", b"alias x a\n"),
+                ("m/modules.dep", b"kernel/a.ko: kernel/b.ko\n"),
+            ]))
+            .unwrap(),
+            tree(&[
+                ("m/kernel/a.ko.zst", &small),
+                ("m/modules.alias", b"alias x a\n"),
+                ("m/modules.dep", b"kernel/a.ko.zst: kernel/b.ko.zst\n"),
+            ])
         );
     }
 

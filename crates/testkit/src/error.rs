@@ -73,8 +73,8 @@ pub enum Error {
         /// The end of the console or the last error, introduced by a line break, or empty.
         context: String,
     },
-    /// The guest's kernel panicked.
-    #[error("the guest's kernel panicked: {0}")]
+    /// The guest's kernel panicked or hangs.
+    #[error("the guest's kernel failed: {0}")]
     GuestPanic(GuestPanic),
     /// A command in the guest ended with an unexpected exit code.
     #[error(
@@ -132,7 +132,7 @@ impl Error {
         }
     }
 
-    /// True for a guest kernel panic that the emulator, not Coracle, is to blame for: worth one more try.
+    /// True for the end of a guest's kernel that the emulator, not Coracle, is to blame for: worth one more try.
     pub fn is_emulator_fault(&self) -> bool {
         matches!(self, Self::GuestPanic(panic) if !panic.init_died())
     }

@@ -150,6 +150,11 @@ impl Serial {
         GuestPanic::find(&String::from_utf8_lossy(&self.lock().bytes))
     }
 
+    /// The kernel, when the console has nothing of PID 1.
+    pub fn silence(&self) -> Option<GuestPanic> {
+        GuestPanic::before_pid_1(&String::from_utf8_lossy(&self.lock().bytes))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Received> {
         self.shared
             .received
@@ -246,7 +251,7 @@ mod tests {
         let error = serial.wait_for("login:", LIMIT).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the guest's kernel panicked: Fatal exception"
+            "the guest's kernel failed: Fatal exception"
         );
 
         let (serial, mut guest) = console();

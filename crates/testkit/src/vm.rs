@@ -236,7 +236,11 @@ impl Vm {
 
     /// Prefers the cause to its effect.
     fn explain(&self, error: Error) -> Error {
-        match (self.fault(), error) {
+        let fault = self.fault().or_else(|| match &error {
+            Error::Timeout { .. } => self.serial.silence().map(Error::GuestPanic),
+            _ => None,
+        });
+        match (fault, error) {
             (Some(fault), _) => fault,
             (
                 None,
@@ -271,7 +275,7 @@ pub fn quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }
 
-/// Runs `action` again, once, when it failed by a kernel panic that is the emulator's fault.
+/// Runs `action` again, once, when the guest's kernel failed by the emulator's fault.
 ///
 /// # Errors
 /// Those of the last try.

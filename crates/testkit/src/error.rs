@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use crate::GuestPanic;
+use crate::KernelFailure;
 
 /// What can go wrong with a virtual machine, seen from the host.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +75,7 @@ pub enum Error {
     },
     /// The guest's kernel panicked or hangs.
     #[error("the guest's kernel failed: {0}")]
-    GuestPanic(GuestPanic),
+    KernelFailure(KernelFailure),
     /// A command in the guest ended with an unexpected exit code.
     #[error(
         "`{command}` in the guest ended with exit code {code}\nstdout: {stdout}\nstderr: {stderr}"
@@ -134,6 +134,6 @@ impl Error {
 
     /// True for the end of a guest's kernel that the emulator, not Coracle, is to blame for: worth one more try.
     pub fn is_emulator_fault(&self) -> bool {
-        matches!(self, Self::GuestPanic(panic) if !panic.init_died())
+        matches!(self, Self::KernelFailure(failure) if !failure.init_died())
     }
 }

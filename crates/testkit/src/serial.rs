@@ -3,7 +3,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::{Error, GuestPanic, Output, Result, console_text};
+use crate::{Error, KernelFailure, Output, Result, console_text};
 
 /// Lines of console output that an error shows.
 const TAIL: usize = 25;
@@ -66,8 +66,8 @@ impl Serial {
             if let Some(found) = received.take_match(patterns) {
                 return Ok(found);
             }
-            if let Some(panic) = GuestPanic::find(&String::from_utf8_lossy(&received.bytes)) {
-                return Err(Error::GuestPanic(panic));
+            if let Some(failure) = KernelFailure::find(&String::from_utf8_lossy(&received.bytes)) {
+                return Err(Error::KernelFailure(failure));
             }
             if received.closed {
                 return Err(Error::QemuEnded {
@@ -145,14 +145,14 @@ impl Serial {
         self.lock().tail()
     }
 
-    /// The guest's kernel panic, if there was one.
-    pub fn panic(&self) -> Option<GuestPanic> {
-        GuestPanic::find(&String::from_utf8_lossy(&self.lock().bytes))
+    /// What ended the guest's kernel, if anything did.
+    pub fn failure(&self) -> Option<KernelFailure> {
+        KernelFailure::find(&String::from_utf8_lossy(&self.lock().bytes))
     }
 
     /// The kernel, when the console has nothing of PID 1.
-    pub fn silence(&self) -> Option<GuestPanic> {
-        GuestPanic::before_pid_1(&String::from_utf8_lossy(&self.lock().bytes))
+    pub fn silence(&self) -> Option<KernelFailure> {
+        KernelFailure::before_pid_1(&String::from_utf8_lossy(&self.lock().bytes))
     }
 
     fn lock(&self) -> MutexGuard<'_, Received> {

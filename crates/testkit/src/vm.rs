@@ -231,13 +231,13 @@ impl Vm {
 
     /// Why waiting for the guest is vain, if it is.
     fn fault(&self) -> Option<Error> {
-        self.serial.panic().map(Error::GuestPanic)
+        self.serial.failure().map(Error::KernelFailure)
     }
 
     /// Prefers the cause to its effect.
     fn explain(&self, error: Error) -> Error {
         let fault = self.fault().or_else(|| match &error {
-            Error::Timeout { .. } => self.serial.silence().map(Error::GuestPanic),
+            Error::Timeout { .. } => self.serial.silence().map(Error::KernelFailure),
             _ => None,
         });
         match (fault, error) {
@@ -300,7 +300,7 @@ mod tests {
 
     #[test]
     fn retries_once_and_only_after_an_emulator_fault() {
-        let panic = |text: &str| Error::GuestPanic(crate::GuestPanic::find(text).unwrap());
+        let panic = |text: &str| Error::KernelFailure(crate::KernelFailure::find(text).unwrap());
         let cases = [
             (
                 "Kernel panic - not syncing: Fatal exception in interrupt",

@@ -62,7 +62,7 @@ impl Suite {
                 return;
             }
             report.say(&format!(
-                "{}: the emulator crashed the guest's kernel; once more",
+                "{}: the guest's kernel failed by the emulator's fault; once more",
                 self.name
             ));
         }

@@ -1,7 +1,7 @@
 //! Checks what the built image promises, in virtual machines: `cargo run -p coracle-vm-tests [FILTER…]`.
 //!
 //! A suite boots one machine and runs its checks one after the other in it, since each boot takes half a minute of emulation.
-//! A suite whose guest kernel panics by the emulator's fault is run once more.
+//! A suite whose guest kernel fails by the emulator's fault is run once more.
 
 mod check;
 mod guest;

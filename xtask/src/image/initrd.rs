@@ -86,8 +86,8 @@ pub fn pack(tree: &Tree) -> anyhow::Result<Vec<u8>> {
     let (mut packed, mut rest) = (Tree::default(), tree.clone());
     for (path, entry) in tree.iter().filter(|(path, _)| is_packed(path)) {
         packed.insert(path, entry.clone());
-        rest.remove(path);
     }
+    rest.retain(|path, _| !is_packed(path));
     let mut archives = Vec::new();
     cpio::write(&packed, &mut archives)?;
     let mut archive = Vec::new();

@@ -131,11 +131,11 @@ impl Loader {
             .ok_or_else(|| Error::UnknownModule {
                 name: module.to_owned(),
             })?;
+        let file = File::open(&path).map_err(Error::io("open", &path))?;
         let all = [self.options.parameters(module), parameters.to_owned()].join(" ");
         let text = CString::new(all.trim()).map_err(|_| Error::UnknownModule {
             name: module.to_owned(),
         })?;
-        let file = File::open(&path).map_err(Error::io("open", &path))?;
         let result = match path.extension().is_some_and(|end| end == PACKED) {
             true => {
                 let module = zstd::decode_all(file).map_err(Error::io("unpack", &path))?;

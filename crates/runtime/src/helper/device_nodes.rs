@@ -1,8 +1,8 @@
 //! Device nodes beyond those that every container has.
 //!
 //! A privileged container has all of the machine's, a hundred and more. libcontainer makes them too, but looks each path up link by
-//! link, because the image might lead it out of the container: half of the time that such a container needed to start. From inside,
-//! on the container's own `/dev`, nothing leads out.
+//! link, because the image might lead it out of the container: half of the time that the first process of such a container needed
+//! before its program. From inside, on the container's own `/dev`, nothing leads out.
 
 use std::fs::DirBuilder;
 use std::io;

@@ -12,11 +12,11 @@ const PID_1: &str = "[2/";
 /// QEMU's TCG makes a sound kernel crash, or lose a processor's timer, in about one boot of 150. Those ends are the emulator's;
 /// "Attempted to kill init!" is Coracle's PID 1 ending, which is never excused.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GuestPanic {
+pub struct KernelFailure {
     reason: String,
 }
 
-impl GuestPanic {
+impl KernelFailure {
     /// Looks for it in console output.
     pub fn find(console: &str) -> Option<Self> {
         let after = |mark| console.split_once(mark).map(|(_, rest)| rest);
@@ -41,7 +41,7 @@ impl GuestPanic {
     }
 }
 
-impl fmt::Display for GuestPanic {
+impl fmt::Display for KernelFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.reason)
     }
@@ -69,7 +69,7 @@ mod tests {
             ),
         ];
         for (console, expected) in cases {
-            let found = GuestPanic::find(console);
+            let found = KernelFailure::find(console);
             let found = found.as_ref().map(|p| (p.reason.as_str(), p.init_died()));
             assert_eq!(found, expected, "{console}");
         }
@@ -81,7 +81,7 @@ mod tests {
             ("Booting `Coracle'\r\n", true),
             ("[2/14] drivers\r\n[3/14] recovery\r\n", false),
         ] {
-            let found = GuestPanic::before_pid_1(console).is_some();
+            let found = KernelFailure::before_pid_1(console).is_some();
             assert_eq!(found, is_kernels, "{console}");
         }
     }

@@ -1,5 +1,6 @@
 //! The banner above the login prompt, also in `/etc/issue` (inventory A7-016, A7-029): what runs here and where to reach it.
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use coracle_host_network::state::{NetworkState, STATE_FILE};
@@ -15,7 +16,7 @@ pub struct Banner {
     /// Host name.
     pub hostname: String,
     /// Interface and address, link-local and loopback left out.
-    pub addresses: Vec<(String, String)>,
+    pub addresses: Vec<(String, IpAddr)>,
     /// Whether the network service is still asking.
     pub waiting: bool,
 }
@@ -42,10 +43,15 @@ impl Banner {
             hostname: hostname.to_owned(),
             addresses: reachable
                 .into_iter()
-                .map(|(interface, address)| (interface.to_owned(), address.to_string()))
+                .map(|(interface, address)| (interface.to_owned(), address))
                 .collect(),
             waiting: network.is_none_or(|network| !network.ready),
         }
+    }
+
+    /// Whether the address that people connect to may still come. One of IPv6 is often there first: routers announce it unasked.
+    pub fn expects_address(&self) -> bool {
+        self.waiting && !self.addresses.iter().any(|(_, address)| address.is_ipv4())
     }
 
     /// The text, ending in an empty line.
@@ -118,6 +124,22 @@ mod tests {
             "\n      \\      \n   ____\\____   Coracle v0.1.0\n   \\_______/   ship\n\
              \x20 ~~~~~~~~~~~  eth0 10.0.2.15\n               eth0 fec0::5\n\n"
         );
+    }
+
+    #[test]
+    fn an_address_is_expected_until_one_of_ipv4_is_there_or_the_network_has_settled() {
+        let table = [
+            (None, true),
+            (Some(network(false, &[])), true),
+            (Some(network(false, &["fec0::5/64"])), true),
+            (Some(network(false, &["fec0::5/64", "10.0.2.15/24"])), false),
+            (Some(network(true, &["fec0::5/64"])), false),
+            (Some(network(true, &[])), false),
+        ];
+        for (state, expected) in table {
+            let banner = Banner::new("", "ship", state.as_ref());
+            assert_eq!(banner.expects_address(), expected, "{banner:?}");
+        }
     }
 
     #[test]

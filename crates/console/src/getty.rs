@@ -15,8 +15,8 @@ use crate::banner::Banner;
 use crate::error::Error;
 use crate::terminal::Terminal;
 
-/// How long an automatic login on a screen waits for the first address, so that whoever looks at it learns where to connect to; Enter
-/// ends the wait. Lines do not wait, and neither does anybody once the network service has settled.
+/// How long an automatic login on a screen waits for the machine's address, so that whoever looks at it learns where to connect to;
+/// Enter ends the wait. Lines do not wait, and neither does anybody once the network service has settled.
 const ADDRESS_WAIT: Duration = Duration::from_secs(10);
 
 /// Who logs in.
@@ -59,14 +59,14 @@ pub fn run(terminal: &str, login: Login) -> Result<(), Error> {
     })
 }
 
-/// Shows the banner; on a screen with the first address as soon as there is one.
+/// Shows the banner; on a screen waits for the machine's address and shows what changes meanwhile.
 fn greet(terminal: &Terminal) {
     let watch = Watch::network_state();
     // Read after the watch exists: no change is missed.
     let mut banner = Banner::current();
     show(&banner);
     let end = Instant::now() + ADDRESS_WAIT;
-    while terminal.is_screen() && banner.waiting && banner.addresses.is_empty() {
+    while terminal.is_screen() && banner.expects_address() {
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() || wait(Some(std::io::stdin()), watch.as_ref(), Some(left)) {
             break;

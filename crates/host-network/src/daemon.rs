@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use coracle_config::Config;
 use futures_util::StreamExt;
@@ -19,6 +20,9 @@ use crate::interface::Interface;
 use crate::netlink::{Event, Link, Netlink};
 use crate::resolv_conf;
 use crate::state::NetworkState;
+
+/// How long a machine without an interface waits for its first one: the driver of a slow or a USB one may still be starting.
+const FIRST_INTERFACE_WAIT: Duration = Duration::from_secs(5);
 
 /// Where the daemon reads and writes.
 pub struct Options {
@@ -85,6 +89,8 @@ struct Daemon {
     /// By kernel index, which is also the order of preference between DHCP answers.
     interfaces: BTreeMap<u32, Interface>,
     ready: bool,
+    /// Until when a machine without an interface is not `ready`: a driver may still be starting one.
+    first_interface_until: Option<Instant>,
     /// Something may have changed since `published`.
     dirty: bool,
     published: Option<NetworkState>,
@@ -100,6 +106,7 @@ impl Daemon {
             config,
             interfaces: BTreeMap::new(),
             ready: false,
+            first_interface_until: Some(Instant::now() + FIRST_INTERFACE_WAIT),
             dirty: true,
             published: None,
         }
@@ -206,20 +213,23 @@ impl Daemon {
         }
     }
 
-    /// The next moment at which a silent interface stops holding `ready` up.
+    /// The next moment at which a silent or missing interface stops holding `ready` up.
     fn next_deadline(&self) -> Option<Instant> {
-        self.interfaces
-            .values()
-            .filter_map(Interface::deadline)
-            .min()
+        let mut interfaces = self.interfaces.values();
+        let missing = self
+            .first_interface_until
+            .filter(|_| interfaces.all(|interface| interface.link.loopback));
+        let silent = self.interfaces.values().filter_map(Interface::deadline);
+        silent.chain(missing).min()
     }
 
     fn deadline_passed(&mut self) {
         let now = Instant::now();
+        self.dirty = true;
+        self.first_interface_until = self.first_interface_until.filter(|end| *end > now);
         for interface in self.interfaces.values_mut() {
             if interface.deadline().is_some_and(|deadline| deadline <= now) {
                 interface.timed_out();
-                self.dirty = true;
             }
         }
     }

@@ -13,7 +13,7 @@ pub const STATE_FILE: &str = "/run/coracle/network.json";
 /// The whole file.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkState {
-    /// The first attempt at every interface has ended, well or not. Never goes back.
+    /// The first attempt at every interface has ended, well or not, and there is one or none appears. Never goes back.
     pub ready: bool,
     /// There is a default route.
     pub online: bool,

@@ -306,6 +306,34 @@ fn silence_makes_ready_after_the_timeout_and_the_client_goes_on() {
 }
 
 #[test]
+fn a_first_interface_that_appears_late_is_waited_for() {
+    in_namespaces("a_first_interface_that_appears_late_is_waited_for", || {
+        let network = Network::new("option router 10.77.0.1");
+        // Only `eth*` is configured.
+        sh("ip link set eth0 name late");
+        network.start_netconf(json!({}));
+        network.wait("published, not ready", |state| !state.ready);
+        sh("ip link set late name eth0");
+        let state = network.wait("ready", |state| state.ready);
+        assert!(state.online, "{state:#?}");
+    });
+}
+
+#[test]
+fn a_machine_without_an_interface_is_ready_all_the_same() {
+    in_namespaces(
+        "a_machine_without_an_interface_is_ready_all_the_same",
+        || {
+            let network = Network::new("");
+            sh("ip link del eth0");
+            network.start_netconf(json!({}));
+            let state = network.wait("ready", |state| state.ready);
+            assert!(!state.online, "{state:#?}");
+        },
+    );
+}
+
+#[test]
 fn interfaces_that_appear_later_are_configured() {
     in_namespaces("interfaces_that_appear_later_are_configured", || {
         let network = Network::new("option router 10.77.0.1");

@@ -79,11 +79,23 @@ fn boots_to_a_shell_and_shows_it(guest: &mut Guest) -> Result<()> {
     guest.vm()?.serial().wait_for("rancher@", BOOT_LIMIT)?;
     // The text of the first screen (vcs(4)); the address comes when the network has one.
     for shown in [env!("CARGO_PKG_VERSION"), GUEST_ADDRESS, "rancher@"] {
-        guest.wait_until(&format!("sudo grep -aqF {shown} /dev/vcs1"), 30)?;
+        guest
+            .wait_until(&format!("sudo grep -aqF {shown} /dev/vcs1"), 30)
+            .with_context(|| format!("the screen: {:?}", screen(guest)))?;
     }
     let path = guest.vm()?.dir().file("screen.png");
     guest.vm()?.screenshot(&path)?;
     ensure_picture(&path)
+}
+
+/// The lines of the first screen, to tell what is there instead.
+fn screen(guest: &Guest) -> Result<Vec<String>> {
+    let text =
+        guest.run("sudo cat /dev/vcs1 | fold -w $(sudo stty -F /dev/tty1 size | cut -d' ' -f2)")?;
+    Ok(text
+        .lines()
+        .map(|line| line.trim_end().to_owned())
+        .collect())
 }
 
 /// The text on it is for people; here it has to be a picture that is not all of one colour.

@@ -1,21 +1,13 @@
 //! What the store must do.
 
-use std::fs::{self, File};
-use std::io::Write as _;
-use std::os::fd::OwnedFd;
-use std::path::Path;
-use std::sync::Arc;
+use std::fs;
 
-use coracle_image::bundle::layer::{Attributes, Kind, append};
-use coracle_image::config::History;
-use coracle_image::{
-    Commit, Digest, Error, Image, ImageUse, Loaded, Origin, Reference, Removed, Store,
-};
-use coracle_sys::spawn::Direct;
+use coracle_image::{Digest, ImageUse, Loaded, Reference, Removed, Store};
 use serde_json::json;
-use tempfile::TempDir;
 
 use crate::archives::{config, gzip, layer, layout, legacy, oci, tar, xz};
+use crate::place::{Place, content, load};
+use crate::{bundled, committed, transfer};
 
 type Case = (&'static str, fn());
 
@@ -29,61 +21,25 @@ pub const ALL: &[Case] = &[
     ("images_survive_reopening_and_leftovers_do_not", reopened),
     ("damaged_archives_add_nothing_and_say_why", damaged),
     ("layers_in_use_outlive_their_image", in_use),
-    ("bundled_images_are_found_and_kept", bundled),
-    ("saved_images_load_as_the_same", saved),
-    ("an_image_comes_piece_by_piece_or_not_at_all", received),
-    ("layers_stay_while_an_image_in_the_making_has_them", held),
-    ("committed_images_share_what_they_are_made_of", committed),
+    ("bundled_images_are_found_and_kept", bundled::bundled),
+    ("saved_images_load_as_the_same", transfer::saved),
+    (
+        "an_image_comes_piece_by_piece_or_not_at_all",
+        transfer::received,
+    ),
+    (
+        "layers_stay_while_an_image_in_the_making_has_them",
+        transfer::held,
+    ),
+    (
+        "committed_images_share_what_they_are_made_of",
+        committed::committed,
+    ),
     (
         "committed_images_may_begin_with_bundled_layers",
-        committed_on_bundled,
+        committed::committed_on_bundled,
     ),
 ];
-
-struct Place {
-    dir: TempDir,
-    store: Arc<Store>,
-}
-
-fn place() -> Place {
-    let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(None, dir.path().join("data")).unwrap();
-    let store = Arc::new(store);
-    Place { dir, store }
-}
-
-impl Place {
-    fn load(&self, archive: &[u8]) -> Result<Vec<Loaded>, Error> {
-        load(&self.store, archive)
-    }
-
-    fn layers(&self) -> Vec<String> {
-        let mut names: Vec<_> = fs::read_dir(self.dir.path().join("data/layers"))
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
-    }
-}
-
-fn load(store: &Store, archive: &[u8]) -> Result<Vec<Loaded>, Error> {
-    let mut file = tempfile::tempfile().unwrap();
-    file.write_all(archive).unwrap();
-    std::io::Seek::rewind(&mut file).unwrap();
-    store.load(OwnedFd::from(file), &Direct, &mut |_| {})
-}
-
-fn content(image: &Image) -> Vec<String> {
-    let read = |path: &Path| {
-        fs::read_dir(path)
-            .unwrap()
-            .map(|e| e.unwrap().file_name().into_string().unwrap())
-    };
-    let mut all: Vec<_> = image.layers.iter().flat_map(|layer| read(layer)).collect();
-    all.sort();
-    all
-}
 
 fn every_style() {
     let (a, b) = (layer(&[("a", "1")]), layer(&[("b", "22")]));
@@ -104,7 +60,7 @@ fn every_style() {
         ),
         xz(&layout(&config, &[&xz(&a), &b, &a], names.clone())),
     ] {
-        let place = place();
+        let place = Place::new();
         let loaded = place.load(&archive).unwrap();
         let lines: Vec<_> = loaded.iter().flat_map(Loaded::lines).collect();
         assert_eq!(
@@ -129,7 +85,7 @@ fn every_style() {
             names
         });
     }
-    let place = place();
+    let place = Place::new();
     let loaded = place
         .load(&legacy(&config, &[&a, &b, &a], json!(null)))
         .unwrap();
@@ -149,7 +105,7 @@ fn shared_layers() {
         config(&[&base, &x], "2026-01-01T00:00:00Z"),
         config(&[&base, &y], "2026-02-01T00:00:00Z"),
     );
-    let place = place();
+    let place = Place::new();
     place
         .load(&legacy(&cx, &[&base, &x], json!(["x:1"])))
         .unwrap();
@@ -187,7 +143,7 @@ fn moved_name() {
         config(&[&a], "2026-01-01T00:00:00Z"),
         config(&[&b], "2026-01-01T00:00:00Z"),
     );
-    let place = place();
+    let place = Place::new();
     place.load(&legacy(&ca, &[&a], json!(["x:1"]))).unwrap();
     let loaded = place.load(&legacy(&cb, &[&b], json!(["x:1"]))).unwrap();
     let old = Digest::of(&ca);
@@ -232,7 +188,7 @@ fn reopened() {
         config(&[&a], "2026-01-01T00:00:00Z"),
         config(&[b"gone"], "2026-01-01T00:00:00Z"),
     );
-    let Place { dir, store } = place();
+    let Place { dir, store } = Place::new();
     load(&store, &legacy(&good, &[&a], json!(["x:1"]))).unwrap();
     drop(store);
     let root = dir.path().join("data");
@@ -293,7 +249,7 @@ fn damaged() {
     let config_a = config(&[&a], "2026-01-01T00:00:00Z");
     let config_escape = config(&[&escape], "2026-01-01T00:00:00Z");
     let wrong = layer(&[("other", "")]);
-    let place = place();
+    let place = Place::new();
     for (archive, message) in [
         (b"not a tar".to_vec(), "cannot read the archive: "),
         (
@@ -363,7 +319,7 @@ fn damaged() {
 fn in_use() {
     let a = layer(&[("a", "")]);
     let config = config(&[&a], "2026-01-01T00:00:00Z");
-    let place = place();
+    let place = Place::new();
     place.load(&legacy(&config, &[&a], json!(["x:1"]))).unwrap();
     let image = place.store.get("x:1").unwrap();
     let stopped = [ImageUse {
@@ -384,348 +340,4 @@ fn in_use() {
     assert_eq!(place.layers().len(), 1);
     place.store.prune_layers(&[]).unwrap();
     assert_eq!(place.layers().len(), 0);
-}
-
-/// A bundled image with one layer: directory of everything, the bundle's root, and layer and configuration.
-fn bundle() -> (TempDir, std::path::PathBuf, (Vec<u8>, Vec<u8>)) {
-    let mut builder = ::tar::Builder::new(Vec::new());
-    let attributes = Attributes {
-        kind: Kind::File(1),
-        mode: 0o640,
-        uid: 0,
-        gid: 7,
-        mtime: 1_767_225_600,
-    };
-    append(&mut builder, "a".as_ref(), &attributes, &b"1"[..]).unwrap();
-    let a = builder.into_inner().unwrap();
-    let config = config(&[&a], "2026-01-01T00:00:00Z");
-    let id = Digest::of(&config);
-    let dir = tempfile::tempdir().unwrap();
-    let usr = dir.path().join("usr");
-    fs::create_dir_all(usr.join("images")).unwrap();
-    fs::create_dir_all(usr.join("layers/base")).unwrap();
-    let mut unpacked = ::tar::Archive::new(&a[..]);
-    unpacked.set_preserve_permissions(true);
-    unpacked.set_preserve_ownerships(true);
-    unpacked.unpack(usr.join("layers/base")).unwrap();
-    let file = format!("{}.json", id.hex());
-    fs::write(usr.join("images").join(&file), &config).unwrap();
-    let index = json!({"images": [{"names": ["coracle/c:v1"], "id": id, "config": file, "layers": ["base"]}]});
-    fs::write(usr.join("images/index.json"), index.to_string()).unwrap();
-    (dir, usr, (a, config))
-}
-
-fn bundled() {
-    let (dir, usr, (a, config)) = bundle();
-    let open = || Store::open(Some(usr.clone()), dir.path().join("data")).unwrap();
-    let store = open();
-    let image = store.get("coracle/c:v1").unwrap();
-    assert_eq!(
-        (image.bundled, content(&image)),
-        (true, vec!["a".to_owned()])
-    );
-    assert_eq!(
-        store
-            .remove("coracle/c:v1", true, &[])
-            .unwrap_err()
-            .status(),
-        409
-    );
-    store
-        .tag("coracle/c:v1", &Reference::parse("mine").unwrap())
-        .unwrap();
-    drop(store);
-    let store = open();
-    assert_eq!(
-        store.get("mine").unwrap().tags,
-        ["coracle/c:v1", "mine:latest"]
-    );
-    // Loading the same image keeps the bundled copy, and nothing else.
-    load(&store, &legacy(&config, &[&a], json!(["again:1"]))).unwrap();
-    assert!(store.get("again:1").unwrap().bundled);
-    assert_eq!(
-        fs::read_dir(dir.path().join("data/layers"))
-            .unwrap()
-            .count(),
-        0
-    );
-    assert_eq!(
-        store.remove("mine", false, &[]).unwrap(),
-        [Removed::Untagged("mine:latest".into())]
-    );
-    assert_eq!(
-        store.remove("again:1", false, &[]).unwrap(),
-        [Removed::Untagged("again:1".into())]
-    );
-    assert_eq!(store.list().len(), 1);
-}
-
-/// What a container of `image` has written in `upper` becomes the image `name`.
-fn commit(store: &Store, image: &Image, upper: &Path, name: &str) -> Digest {
-    let name = Reference::parse(name).unwrap();
-    let commit = Commit {
-        config: image.config.clone(),
-        step: History {
-            comment: "committed".into(),
-            ..History::default()
-        },
-        upper,
-        mount_points: &["/etc/hosts"],
-        name: Some(&name),
-    };
-    store.commit(commit, &Direct).unwrap()
-}
-
-fn committed() {
-    let a = layer(&[("a", "1"), ("gone", "")]);
-    let place = place();
-    let archive = legacy(
-        &config(&[&a], "2026-01-01T00:00:00Z"),
-        &[&a],
-        json!(["x:1"]),
-    );
-    place.load(&archive).unwrap();
-    let base = place.store.get("x:1").unwrap();
-    let upper = place.dir.path().join("upper");
-    fs::create_dir_all(upper.join("etc")).unwrap();
-    fs::write(upper.join("b"), "2").unwrap();
-    fs::write(upper.join("etc/hosts"), "").unwrap();
-    let id = commit(&place.store, &base, &upper, "y:1");
-    let image = place.store.get("y:1").unwrap();
-    assert_eq!(
-        (&image.id, content(&image)),
-        (&id, ["a", "b", "etc", "gone"].map(str::to_owned).to_vec())
-    );
-    assert!(!image.layers[1].join("etc/hosts").exists());
-    let history = image.config.history.last().unwrap();
-    assert_eq!(
-        (history.comment.as_str(), history.empty_layer),
-        ("committed", false)
-    );
-    assert_eq!(place.layers().len(), 2);
-    // It can be saved and loaded as any other.
-    let mut archive = Vec::new();
-    place.store.save(&["y:1".to_owned()], &mut archive).unwrap();
-    let other = self::place();
-    other.load(&archive).unwrap();
-    assert_eq!(other.store.get("y:1").unwrap().id, id);
-    // Without any change there is no layer.
-    fs::remove_dir_all(&upper).unwrap();
-    fs::create_dir(&upper).unwrap();
-    commit(&place.store, &base, &upper, "z:1");
-    let image = place.store.get("z:1").unwrap();
-    assert_eq!(image.layers, base.layers);
-    assert!(image.config.history.last().unwrap().empty_layer);
-    place.store.remove("y:1", false, &[]).unwrap();
-    assert_eq!(place.layers().len(), 1);
-}
-
-fn committed_on_bundled() {
-    let (dir, usr, _) = bundle();
-    let open = || Store::open(Some(usr.clone()), dir.path().join("data")).unwrap();
-    let store = open();
-    let upper = dir.path().join("upper");
-    fs::create_dir(&upper).unwrap();
-    fs::write(upper.join("b"), "2").unwrap();
-    let base = store.get("coracle/c:v1").unwrap();
-    let id = commit(&store, &base, &upper, "mine");
-    drop(store);
-    let store = open();
-    assert_eq!(store.problems(), [""; 0]);
-    let image = store.get("mine").unwrap();
-    assert_eq!(
-        (&image.id, image.bundled, content(&image)),
-        (&id, false, ["a", "b"].map(str::to_owned).to_vec())
-    );
-    let both = ["mine".to_owned(), "coracle/c:v1".to_owned()];
-    let mut archive = Vec::new();
-    store.save(&both, &mut archive).unwrap();
-    let other = place();
-    other.load(&archive).unwrap();
-    for (name, id) in [("mine", &id), ("coracle/c:v1", &base.id)] {
-        let loaded = other.store.get(name).unwrap();
-        assert_eq!((&loaded.id, loaded.bundled), (id, false));
-    }
-    let mut again = Vec::new();
-    other.store.save(&both, &mut again).unwrap();
-    assert!(again == archive);
-    fs::write(usr.join("layers/base/a"), "2").unwrap();
-    let error = store.save(&both, &mut Vec::new()).unwrap_err().to_string();
-    assert!(error.contains("the layer has changed"), "{error}");
-    let removed = store.remove("mine", false, &[]).unwrap();
-    assert_eq!(
-        removed,
-        [
-            Removed::Untagged("mine:latest".into()),
-            Removed::Deleted(id),
-            Removed::Deleted(image.config.rootfs.diff_ids[1].clone()),
-        ]
-    );
-    assert!(store.get("coracle/c:v1").is_ok());
-}
-
-fn saved() {
-    let (a, b) = (
-        layer(&[("a", "1"), ("d/e", "")]),
-        layer(&[("b", "22"), ("d/.wh.e", ""), ("a", "3")]),
-    );
-    let (one, two) = (
-        config(&[&a, &b], "2026-01-01T00:00:00Z"),
-        config(&[&a], "2026-02-01T00:00:00Z"),
-    );
-    let place = place();
-    place
-        .load(&layout(&one, &[&gzip(&a), &b], json!(["x:1", "y:1"])))
-        .unwrap();
-    place.load(&legacy(&two, &[&a], json!(["x:2"]))).unwrap();
-    for (names, expected) in [
-        (vec!["x"], vec!["Loaded image: x:1", "Loaded image: x:2"]),
-        (
-            vec!["x:1", "y:1"],
-            vec!["Loaded image: x:1", "Loaded image: y:1"],
-        ),
-        (vec!["x:2"], vec!["Loaded image: x:2"]),
-    ] {
-        let mut archive = Vec::new();
-        let names: Vec<_> = names.into_iter().map(str::to_owned).collect();
-        place.store.save(&names, &mut archive).unwrap();
-        let other = self::place();
-        let mut lines: Vec<_> = other
-            .load(&archive)
-            .unwrap()
-            .iter()
-            .flat_map(Loaded::lines)
-            .collect();
-        lines.sort();
-        assert_eq!(lines, expected);
-        let ids = |store: &Store| {
-            store
-                .list()
-                .into_iter()
-                .map(|image| image.id)
-                .collect::<Vec<_>>()
-        };
-        assert!(
-            ids(&other.store)
-                .iter()
-                .all(|id| ids(&place.store).contains(id))
-        );
-    }
-    let id = Digest::of(&two);
-    let mut archive = Vec::new();
-    place
-        .store
-        .save(&[id.short().to_owned()], &mut archive)
-        .unwrap();
-    assert_eq!(self::place().load(&archive).unwrap(), [Loaded::Id(id)]);
-    let error = place
-        .store
-        .save(&["nope".to_owned()], &mut Vec::new())
-        .unwrap_err();
-    assert_eq!(
-        (error.to_string().as_str(), error.status()),
-        ("No such image: nope", 404)
-    );
-}
-
-/// A file that holds these bytes, to be read.
-fn file(bytes: &[u8]) -> File {
-    let mut file = tempfile::tempfile().unwrap();
-    file.write_all(bytes).unwrap();
-    std::io::Seek::rewind(&mut file).unwrap();
-    file
-}
-
-fn received() {
-    let (a, b) = (layer(&[("a", "1")]), layer(&[("b", "2")]));
-    let config = config(&[&a, &b], "2026-01-01T00:00:00Z");
-    let (id, name) = (Digest::of(&config), Reference::parse("l:5000/x:1").unwrap());
-    let digest = Reference::parse(&format!("l:5000/x@{id}")).unwrap();
-    let place = place();
-    let incoming = place.store.receive().unwrap();
-    let add = |blob: &[u8], diff_id| incoming.add_layer(file(blob), &diff_id, &Direct);
-    add(&gzip(&a), Digest::of(&a)).unwrap();
-    let damaged = add(&gzip(&b), Digest::of(b"other")).unwrap_err();
-    assert_eq!(
-        damaged.to_string(),
-        format!(
-            "layer is damaged: its digest is {}, expected {}",
-            Digest::of(&b),
-            Digest::of(b"other")
-        )
-    );
-    // Not complete, so not there; and what was made goes.
-    assert!(incoming.finish(&id, Some(&config), &[]).is_err());
-    assert_eq!(place.store.list().len(), 0);
-    let images = place.dir.path().join("data/images");
-    assert_eq!(fs::read_dir(&images).unwrap().count(), 0);
-    fs::write(incoming.spool().join("blob"), "x").unwrap();
-    drop(incoming);
-    assert_eq!(place.layers(), Vec::<String>::new());
-
-    let incoming = place.store.receive().unwrap();
-    assert!(!incoming.has_layer(&Digest::of(&a)));
-    for bytes in [&a, &b] {
-        incoming
-            .add_layer(file(bytes), &Digest::of(bytes), &Direct)
-            .unwrap();
-    }
-    let names = [name, digest];
-    assert!(incoming.finish(&id, Some(&config), &names).unwrap().is_new);
-    assert!(!incoming.finish(&id, None, &names).unwrap().is_new);
-    drop(incoming);
-    let image = place.store.get("l:5000/x:1").unwrap();
-    assert_eq!(
-        (image.id.clone(), image.digests),
-        (id.clone(), vec![format!("l:5000/x@{id}")])
-    );
-    assert_eq!(place.layers().len(), 2);
-    let mut files: Vec<_> = fs::read_dir(&images)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    files.sort();
-    assert_eq!(
-        files,
-        [format!("{}.json", id.hex()), "repositories.json".to_owned()]
-    );
-    let origin = Origin {
-        repository: "l:5000/x".into(),
-        digest: Digest::of(&gzip(&a)),
-        size: 5,
-        media_type: "t".into(),
-    };
-    let diff_id = Digest::of(&a);
-    place
-        .store
-        .remember_origin(&diff_id, origin.clone())
-        .unwrap();
-    assert_eq!(place.store.origins(&diff_id), [origin]);
-    let packed = place.dir.path().join("packed");
-    let (digest, length) = place.store.pack_layer(&diff_id, &packed).unwrap();
-    let bytes = fs::read(&packed).unwrap();
-    assert_eq!((digest, length), (Digest::of(&bytes), bytes.len() as u64));
-    let mut plain = Vec::new();
-    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&bytes[..]), &mut plain).unwrap();
-    assert_eq!(plain, a);
-}
-
-fn held() {
-    let a = layer(&[("a", "")]);
-    let config = config(&[&a], "2026-01-01T00:00:00Z");
-    let place = place();
-    place.load(&legacy(&config, &[&a], json!(["x:1"]))).unwrap();
-    let incoming = place.store.receive().unwrap();
-    assert!(incoming.has_layer(&Digest::of(&a)));
-    place.store.remove("x:1", false, &[]).unwrap();
-    place.store.prune_layers(&[]).unwrap();
-    let shown = || {
-        let mut layers = place.layers();
-        layers.retain(|name| !name.starts_with('.'));
-        layers
-    };
-    assert_eq!(shown(), [Digest::of(&a).hex()]);
-    drop(incoming);
-    place.store.prune_layers(&[]).unwrap();
-    assert_eq!(shown(), Vec::<String>::new());
 }

@@ -6,7 +6,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 mod archives;
+mod bundled;
 mod cases;
+mod committed;
+mod place;
+mod transfer;
 
 use std::process::ExitCode;
 

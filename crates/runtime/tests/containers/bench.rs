@@ -239,3 +239,8 @@ fn config(script: &str, id: &str) -> Value {
         },
     })
 }
+
+/// What a container with this script leaves.
+pub fn run(script: &str) -> Ended {
+    Bench::new(script).run().unwrap()
+}

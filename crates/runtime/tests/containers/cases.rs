@@ -7,29 +7,35 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 
-use coracle_runtime::{FailureKind, capabilities, devices, seccomp};
-use oci_spec::runtime::Capability;
+use coracle_runtime::{FailureKind, capabilities};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, Ended, ended, wait};
-use crate::mounts;
+use crate::bench::{Bench, Ended, ended, run, wait};
+use crate::system_calls::{self, CLONE3, KEYCTL};
+use crate::{devices, mounts};
 
 type Case = (&'static str, fn());
 
 pub const ALL: &[Case] = &[
     ("a_container_runs_restricted_like_dockers", restricted),
     ("a_user_has_no_capabilities", user_without_capabilities),
-    ("the_default_profile_filters_system_calls", filtered),
-    ("capabilities_open_the_filter", opened),
-    ("the_device_filter_refuses_what_the_rules_do", device_rules),
+    (
+        "the_default_profile_filters_system_calls",
+        system_calls::filtered,
+    ),
+    ("capabilities_open_the_filter", system_calls::opened),
+    (
+        "the_device_filter_refuses_what_the_rules_do",
+        devices::rules,
+    ),
     (
         "a_privileged_container_may_use_every_device",
-        privileged_devices,
+        devices::privileged,
     ),
     (
         "devices_are_made_as_they_are_asked_for_whoever_runs",
-        device_nodes,
+        devices::nodes,
     ),
     ("an_added_process_is_restricted_the_same", exec_restricted),
     ("an_added_process_that_cannot_start_says_why", exec_failures),
@@ -61,10 +67,6 @@ pub const ALL: &[Case] = &[
     ("many_containers_can_be_made_at_once", many),
     ("the_command_line_is_runcs", command_line),
 ];
-
-fn run(script: &str) -> Ended {
-    Bench::new(script).run().unwrap()
-}
 
 fn restricted() {
     let ended = run(
@@ -111,144 +113,6 @@ fn user_without_capabilities() {
     );
 }
 
-/// Prints the error number of system calls, by number.
-fn system_calls(numbers: &[u32]) -> String {
-    let list = numbers
-        .iter()
-        .map(u32::to_string)
-        .collect::<Vec<_>>()
-        .join(",");
-    format!(
-        "/usr/bin/perl -e 'for (split /,/, \"{list}\") {{ $! = 0; syscall($_+0, -1, 0, 0, 0, 0); print \"$_ \", $!+0, \"\\n\" }}'"
-    )
-}
-
-const KEYCTL: u32 = 250;
-const UNSHARE: u32 = 272;
-const SETNS: u32 = 308;
-const BPF: u32 = 321;
-const IO_URING_SETUP: u32 = 425;
-const CLONE3: u32 = 435;
-const FCHMODAT2: u32 = 452;
-const NEVER_ASSIGNED: u32 = 999;
-
-fn filtered() {
-    let ended = run(&system_calls(&[
-        KEYCTL,
-        UNSHARE,
-        SETNS,
-        BPF,
-        IO_URING_SETUP,
-        CLONE3,
-        NEVER_ASSIGNED,
-    ]));
-    assert_eq!(
-        ended.output,
-        "250 1\n272 1\n308 1\n321 1\n425 1\n435 38\n999 38\n"
-    );
-    // A process of its own is allowed, but not with new namespaces.
-    let ended = run(
-        "/usr/bin/perl -e '$| = 1; for (0x10000000, 0x40000000, 0) { $! = 0; my $pid = syscall(56, $_ + 17, 0, 0, 0, 0); \
-         exit if $pid == 0; print $!+0, \"\\n\" }'",
-    );
-    assert_eq!(ended.output, "1\n1\n0\n");
-    // Allowed, or newer than the libseccomp that was built in: never EPERM.
-    let newer = run(&system_calls(&[FCHMODAT2])).output;
-    assert!(
-        ["452 38\n", "452 9\n", "452 14\n"].contains(&newer.as_str()),
-        "{newer}"
-    );
-    let ended = run("unshare -u true; mount -t tmpfs x /tmp; echo $?");
-    assert_eq!(
-        ended.output,
-        "unshare: unshare(0x4000000): Operation not permitted\nmount: permission denied (are you root?)\n1\n"
-    );
-}
-
-fn opened() {
-    let mut bench = Bench::new("mount -t tmpfs x /tmp && unshare -u cat /proc/sys/kernel/hostname");
-    let mut caps = capabilities::default_set();
-    caps.insert(Capability::SysAdmin);
-    bench.process()["capabilities"] = json!(capabilities::process_sets(&caps, 0));
-    bench.config["linux"]["seccomp"] = json!(seccomp::default_profile(&caps));
-    assert_eq!(
-        bench.run().unwrap(),
-        Ended {
-            code: 0,
-            output: "box\n".into()
-        }
-    );
-    // Without a profile there is no filter.
-    let mut bench = Bench::new("grep ^Seccomp: /proc/self/status");
-    bench.config["linux"]["seccomp"] = Value::Null;
-    assert_eq!(bench.run().unwrap().output, "Seccomp:\t0\n");
-}
-
-/// No driver has this number, so an access that the filter lets through fails with another error.
-const MAKE_AND_USE: &str = "mknod /tmp/d c 250 77 && echo made; cat /tmp/d; echo x > /tmp/d";
-
-fn device_rules() {
-    let bench = Bench::new(&format!(
-        "{MAKE_AND_USE}; head -c 1 /dev/zero | busybox od -A n -t x1; echo > /dev/null && echo null"
-    ));
-    assert_eq!(
-        bench.run().unwrap().output,
-        "made\ncat: can't open '/tmp/d': Operation not permitted\nsh: can't create /tmp/d: Operation not permitted\n 00\nnull\n"
-    );
-    let mut bench = Bench::new(MAKE_AND_USE);
-    bench.rules.push(devices::parse_rule("c 250:* r").unwrap());
-    assert_eq!(
-        bench.run().unwrap().output,
-        "made\ncat: can't open '/tmp/d': No such device or address\nsh: can't create /tmp/d: Operation not permitted\n"
-    );
-}
-
-fn privileged_devices() {
-    let mut bench = Bench::new(MAKE_AND_USE);
-    bench.rules = devices::privileged_rules();
-    assert_eq!(
-        bench.run().unwrap().output,
-        "made\ncat: can't open '/tmp/d': No such device or address\nsh: can't create /tmp/d: No such device or address\n"
-    );
-}
-
-fn device_nodes() {
-    let mut bench = Bench::new(
-        "cd /dev; busybox stat -c '%n %F %t:%T %a %u:%g' bus bus/usb/one disk full mounted/two",
-    );
-    fs::create_dir(bench.path("volume")).unwrap();
-    let volume = json!({
-        "destination": "/dev/mounted",
-        "type": "bind",
-        "source": bench.path("volume"),
-        "options": ["rbind"],
-    });
-    bench.config["mounts"].as_array_mut().unwrap().push(volume);
-    let device = |path, kind, minor, mode, uid, gid| {
-        json!({
-            "path": path, "type": kind, "major": 250, "minor": minor, "fileMode": mode, "uid": uid, "gid": gid,
-        })
-    };
-    let disk = device("/dev/disk", "b", 300, 0o660, 0, 6);
-    bench.config["linux"]["devices"] = json!([
-        device("/dev/bus/usb/one", "c", 1, 0o664, 7, 20),
-        disk,
-        disk,
-        device("/dev/mounted/two", "c", 2, 0o600, 0, 0),
-    ]);
-    let expected = "bus directory 0:0 755 0:0\n\
-        bus/usb/one character special file fa:1 664 7:20\n\
-        disk block special file fa:12c 660 0:6\n\
-        full character special file 1:7 666 0:0\n\
-        mounted/two character special file fa:2 600 0:0\n";
-    for user in [0, 1000] {
-        bench.process()["user"] = json!({"uid": user, "gid": user});
-        assert_eq!(bench.run().unwrap().output, expected, "user {user}");
-        bench.runtime.delete(&bench.id).unwrap();
-        fs::remove_file(bench.path("volume").join("two")).unwrap();
-    }
-}
-
 fn running(script: &str) -> (Bench, File) {
     let bench = Bench::new(&format!("{script}; exec sleep 1000"));
     let (_, mut output) = bench.create(None, vec![]).unwrap();
@@ -264,7 +128,7 @@ fn exec_restricted() {
     let mut process = bench.process().clone();
     let script = format!(
         "grep -E '^(CapBnd|CapEff|Seccomp:|SigIgn)' /proc/self/status; cat /proc/sys/kernel/hostname; pwd; {}; head -c 1 /tmp/k; exit 4",
-        system_calls(&[KEYCTL, CLONE3])
+        system_calls::attempt(&[KEYCTL, CLONE3])
     );
     process["args"] = json!(["sh", "-c", format!("mknod /tmp/k c 250 1; {script}")]);
     process["cwd"] = json!("/tmp");
@@ -500,7 +364,7 @@ fn own_streams() {
 fn no_new_privileges() {
     let mut bench = Bench::new(&format!(
         "grep -E '^(NoNewPrivs|Seccomp:)' /proc/self/status; {}",
-        system_calls(&[KEYCTL])
+        system_calls::attempt(&[KEYCTL])
     ));
     bench.process()["noNewPrivileges"] = json!(true);
     assert_eq!(

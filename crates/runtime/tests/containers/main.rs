@@ -8,7 +8,9 @@
 
 mod bench;
 mod cases;
+mod devices;
 mod mounts;
+mod system_calls;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};

@@ -8,6 +8,9 @@ mod ssh;
 mod start;
 mod stop;
 
+use std::fmt::Display;
+use std::io::{self, Write as _};
+
 use clap::{Args, Subcommand};
 use coracle_testkit::{Project, StateDir};
 
@@ -49,6 +52,11 @@ impl Vm {
             Command::Screenshot(command) => command.run(),
         }
     }
+}
+
+/// Writes a line to standard output. What it tells has been done, so it is no failure that nobody reads any more (`vm stop | true`).
+fn tell(line: impl Display) {
+    let _ = writeln!(io::stdout(), "{line}");
 }
 
 /// Which machine a command is about.

@@ -8,13 +8,17 @@ pub struct List {}
 impl List {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<()> {
-        println!("{:<20} {:>8}  PORTS", "NAME", "PID");
+        super::tell(format_args!("{:<20} {:>8}  PORTS", "NAME", "PID"));
         for dir in StateDir::all(&Project::here())? {
             let Some(pid) = dir.running() else {
                 continue;
             };
             let ports: Vec<String> = dir.ports().iter().map(ToString::to_string).collect();
-            println!("{:<20} {pid:>8}  {}", dir.name(), ports.join(", "));
+            super::tell(format_args!(
+                "{:<20} {pid:>8}  {}",
+                dir.name(),
+                ports.join(", ")
+            ));
         }
         Ok(())
     }

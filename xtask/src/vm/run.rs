@@ -14,7 +14,10 @@ impl Run {
     pub fn run(self) -> anyhow::Result<()> {
         let dir = self.machine.name.dir()?;
         if dir.running().is_some() {
-            println!("{} is running already; its console follows", dir.name());
+            super::tell(format_args!(
+                "{} is running already; its console follows",
+                dir.name()
+            ));
             return console::attach(&dir, dir.serial()?);
         }
         let paused = self.machine.load()?;

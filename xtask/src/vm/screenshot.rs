@@ -19,7 +19,7 @@ impl Screenshot {
         let dir = self.name.dir()?;
         let path = self.file.unwrap_or_else(|| dir.file("screen.png"));
         dir.screenshot(&path)?;
-        println!("{}", path.display());
+        super::tell(path.display());
         Ok(())
     }
 }

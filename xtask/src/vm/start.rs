@@ -29,13 +29,13 @@ pub struct Machine {
     /// Attach a raw disk image. Without --iso and --kernel the firmware boots the first one.
     #[arg(long, value_name = "FILE")]
     disk: Vec<PathBuf>,
-    /// Keep what changes on a disk of this size, made on first use: 4096 (MiB), 4G.
+    /// Keep what changes on a disk of this size: 4096 (MiB), 4G. It is made on first use and stays for the next machine of this name.
     #[arg(long, value_name = "SIZE", value_parser = parse_size_mib, conflicts_with = "iso")]
     state_disk: Option<u64>,
     /// Leave the new state disk empty, for `rancher.state.autoformat`.
     #[arg(long, requires = "state_disk")]
     blank: bool,
-    /// Boot this kernel instead of `dist/vmlinuz`.
+    /// Boot this kernel, with the initrd given and nothing else: `dist/system.erofs` is not attached.
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
     /// The initrd for --kernel.
@@ -169,13 +169,13 @@ impl Start {
 
 /// One line for each thing that the user may want to know.
 pub(super) fn print_machine(dir: &StateDir) {
-    println!(
+    super::tell(format_args!(
         "{}: serial log {}",
         dir.name(),
         dir.file("serial.log").display()
-    );
+    ));
     for port in dir.ports() {
-        println!("  {port}");
+        super::tell(format_args!("  {port}"));
     }
 }
 

@@ -33,7 +33,7 @@ impl Stop {
             } else {
                 "ended by force"
             };
-            println!("{}: {how}", dir.name());
+            super::tell(format_args!("{}: {how}", dir.name()));
         }
         Ok(())
     }

@@ -39,8 +39,9 @@ pub struct Prepared {
 }
 
 impl Engine {
-    /// Directory of a container's bundle, also of its exec processes' files.
-    pub(crate) fn bundle(&self, id: &str) -> PathBuf {
+    /// Directory of a container's bundle, of its exec processes' files, and of its own `hostname`, `hosts` and `resolv.conf`: in
+    /// memory, so that a full disk keeps no container from starting again.
+    pub fn bundle(&self, id: &str) -> PathBuf {
         self.options.exec_root.join("bundles").join(id)
     }
 
@@ -265,22 +266,17 @@ impl Engine {
             Mode::Container(name) => Some(self.find(name)?),
             _ => None,
         };
-        let place = |name: &str| {
-            owner
-                .as_ref()
-                .map_or_else(|| container.file(name), |owner| owner.file(name))
-        };
+        let bundle = self.bundle(owner.as_deref().unwrap_or(container).id());
         if owner.is_none() {
             let contents = self.network_files(record, &modes.net)?;
             for (name, content) in NAMES.iter().zip(contents) {
-                let path = place(name);
-                // In place: the file may be mounted in a container that shares it.
+                let path = bundle.join(name);
                 fs::write(&path, content).doing(|| format!("write {}", path.display()))?;
             }
         }
         Ok(NAMES
             .iter()
-            .map(|name| (format!("/etc/{name}"), place(name)))
+            .map(|name| (format!("/etc/{name}"), bundle.join(name)))
             .collect())
     }
 

@@ -19,6 +19,7 @@ pub mod launch;
 pub mod paths;
 mod prepare;
 pub mod propagation;
+mod reserve;
 pub mod supervisor;
 pub mod tls;
 mod turn;

@@ -23,6 +23,7 @@ use crate::launch::{self, Launch};
 use crate::paths::{CONTAINERD_TOML, DAEMON_JSON, DOCKER_DONE, DOCKER_SOCKET, SHUTDOWN};
 use crate::prepare;
 use crate::propagation;
+use crate::reserve;
 use crate::turn;
 use crate::weight::{self, Raised};
 
@@ -47,6 +48,7 @@ pub fn run(load: impl Fn() -> Config) -> Result<(), Error> {
     propagation::share_all()?;
     let daemon = prepare::read(&config);
     prepare::write(&daemon)?;
+    reserve::settle(Path::new(daemon.data_root()));
     let engine = Engine {
         environment: prepare::environment(&config),
         log: prepare::open_log(),

@@ -15,7 +15,7 @@ impl Run {
         let dir = self.machine.name.dir()?;
         if dir.running().is_some() {
             super::tell(format_args!(
-                "{} is running already; its console follows",
+                "{} is running already; its console follows, Enter shows the prompt",
                 dir.name()
             ));
             return console::attach(&dir, dir.serial()?);

@@ -13,6 +13,8 @@ use super::{complete, defaults, network};
 pub struct Places {
     /// Its directory.
     pub dir: std::path::PathBuf,
+    /// The directory of its own `hostname`, `hosts` and `resolv.conf`.
+    pub bundle: std::path::PathBuf,
     /// Its log.
     pub log: std::path::PathBuf,
     /// Its root when mounted.
@@ -59,7 +61,7 @@ pub fn inspect(container: &Inspected) -> Value {
     let (path, args) = command
         .split_first()
         .map_or(("", &[][..]), |(path, args)| (path.as_str(), args));
-    let file = |name: &str| text(&places.dir.join(name));
+    let file = |name: &str| text(&places.bundle.join(name));
     let mut out = json!({
         "Id": record.id,
         "Created": record.created,
@@ -216,6 +218,7 @@ mod tests {
         };
         let places = Places {
             dir: "/c/abc".into(),
+            bundle: "/b/abc".into(),
             log: "/c/abc/abc-json.log".into(),
             root: "/r/abc".into(),
             layers: vec!["/l/low".into(), "/l/high".into()],
@@ -256,7 +259,7 @@ mod tests {
             ("/NetworkSettings/Networks/none/NetworkID", json!("6e")),
             ("/GraphDriver/Data/LowerDir", json!("/l/high:/l/low")),
             ("/GraphDriver/Data/UpperDir", json!("/c/abc/upper")),
-            ("/HostsPath", json!("/c/abc/hosts")),
+            ("/HostsPath", json!("/b/abc/hosts")),
         ] {
             assert_eq!(value.pointer(pointer), Some(&expected), "{pointer}");
         }

@@ -100,6 +100,7 @@ pub async fn inspect(call: Call) -> Result<Answer> {
     } = container.snapshot();
     let places = Places {
         dir: container.dir().to_owned(),
+        bundle: call.engine.bundle(container.id()),
         log: container.log_path().unwrap_or_default(),
         root: call
             .engine

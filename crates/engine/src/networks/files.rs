@@ -166,7 +166,8 @@ impl Engine {
         after: &[(String, Endpoint)],
     ) -> Result<()> {
         let mode = Modes::parse(&record.host_config)?.net;
-        let hosts = container.file("hosts");
+        let bundle = self.bundle(container.id());
+        let hosts = bundle.join("hosts");
         let doing = || format!("change {}", hosts.display());
         let text = fs::read_to_string(&hosts).doing(doing)?;
         let addresses: Vec<IpAddr> = change.addresses.iter().map(|cidr| cidr.address).collect();
@@ -179,7 +180,7 @@ impl Engine {
         }
         // In place: it is mounted.
         fs::write(&hosts, text).doing(doing)?;
-        let resolv_conf = container.file("resolv.conf");
+        let resolv_conf = bundle.join("resolv.conf");
         let doing = || format!("change {}", resolv_conf.display());
         let (old, new) = (
             self.resolv_conf(record, &mode, before),

@@ -161,5 +161,9 @@ pub const SUITE: Suite = Suite {
             name: "console_restart_keeps_user_containers",
             run: survival::console_restart_keeps_user_containers,
         },
+        Check {
+            name: "full_disk_takes_nothing_down",
+            run: survival::full_disk_takes_nothing_down,
+        },
     ],
 };

@@ -72,6 +72,27 @@ pub fn killed_services_come_back(guest: &mut Guest) -> Result<()> {
     guest.expect("docker run --rm busybox:test echo again", "again")
 }
 
+/// Services start again on a full disk, and so does Docker, with which most of it can be freed (I4-003, J1-016, J3-007).
+pub fn full_disk_takes_nothing_down(guest: &mut Guest) -> Result<()> {
+    const RESERVE: &str = "/var/lib/docker/.reserve";
+    guest.ensure_busybox()?;
+    guest.expect(&format!("sudo stat -c %s {RESERVE}"), "33554432")?;
+    // Most of it without writing 2 GiB; then what is kept for root.
+    guest.run("sudo busybox fallocate -l $(df -k /home | awk 'NR == 2 {print $4}')k /home/most")?;
+    guest.exec("sudo sh -c 'cat /dev/zero > /home/rest'")?;
+    guest.expect("df -k /home | awk 'NR == 2 {print $4}'", "0")?;
+    for service in ["syslog", "ntp", "docker"] {
+        guest.run(&format!("sudo system-docker restart {service}"))?;
+    }
+    guest.run("wait-for-docker")?;
+    guest.expect(&format!("sudo ls {RESERVE} 2>/dev/null | wc -l"), "0")?;
+    guest.run("docker rmi busybox:test")?;
+    guest.run("sudo rm /home/most /home/rest")?;
+    guest.system_container("syslog")?;
+    guest.ensure_busybox()?;
+    guest.expect("docker run --rm busybox:test echo room", "room")
+}
+
 pub fn user_docker_restart_keeps_user_containers(guest: &mut Guest) -> Result<()> {
     let started = start_survivor(guest)?;
     let mounts = guest.run(MACHINE_MOUNTS)?;

@@ -9,10 +9,32 @@ use rustix::fs::OFlags;
 
 const ACTIVE: &str = "/sys/class/tty/console/active";
 
+/// A console and where it is.
+#[derive(Debug)]
+struct Screen {
+    path: PathBuf,
+    file: File,
+}
+
+impl Screen {
+    fn open(path: PathBuf) -> Option<Self> {
+        open(&path).map(|file| Self { path, file })
+    }
+
+    fn write(&self, bytes: &[u8]) {
+        // A login hangs its terminal up: what was open before is dead for good (vhangup(2)).
+        if (&self.file).write_all(bytes).is_err()
+            && let Some(mut file) = open(&self.path)
+        {
+            let _ = file.write_all(bytes);
+        }
+    }
+}
+
 /// All active consoles, opened for writing. A console that blocks or goes away loses lines; it never stops the boot.
 #[derive(Debug, Default)]
 pub struct Consoles {
-    screens: Vec<File>,
+    screens: Vec<Screen>,
     kernel_log: Option<File>,
 }
 
@@ -20,12 +42,12 @@ impl Consoles {
     /// Opens those that are active now. Needs `/dev` and `/sys`.
     #[must_use]
     pub fn open() -> Self {
-        let screens: Vec<File> = active()
+        let screens: Vec<Screen> = active()
             .iter()
-            .filter_map(|name| open(&Path::new("/dev").join(name)))
+            .filter_map(|name| Screen::open(Path::new("/dev").join(name)))
             .collect();
         let screens = if screens.is_empty() {
-            open(Path::new("/dev/console")).into_iter().collect()
+            Screen::open("/dev/console".into()).into_iter().collect()
         } else {
             screens
         };
@@ -38,8 +60,7 @@ impl Consoles {
     /// Writes a line to every console and to the kernel log.
     pub fn say(&self, line: &str) {
         for screen in &self.screens {
-            let mut screen = screen;
-            let _ = screen.write_all(format!("{line}\n").as_bytes());
+            screen.write(format!("{line}\n").as_bytes());
         }
         self.log(line);
     }

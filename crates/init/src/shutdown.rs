@@ -31,8 +31,9 @@ const MARGIN: Duration = Duration::from_secs(10);
 const KILL_LIMIT: Duration = Duration::from_secs(5);
 /// The second half as a whole.
 const FINISH_LIMIT: Duration = Duration::from_secs(20);
-/// These stay: they are memory, read-only, or needed until the end.
-const KEPT: [&str; 5] = ["/proc", "/sys", "/dev", "/run", "/usr"];
+/// These stay, with what is below them: they are memory, read-only, or needed until the end. So does `/run`, but not what is below it:
+/// a container's root holds the file system of its writable layer.
+const KEPT: [&str; 4] = ["/proc", "/sys", "/dev", "/usr"];
 
 /// Waits for a signal that ends the machine, then ends it.
 pub(crate) fn wait_and_shut_down(mut system: System) -> ExitCode {
@@ -178,16 +179,13 @@ fn user_process(stat: &str) -> Option<String> {
 
 /// Unmounts everything that holds data; returns what could not be.
 fn unmount_all() -> Vec<PathBuf> {
-    let holds_data = |point: &PathBuf| {
-        *point != Path::new("/") && !KEPT.iter().any(|kept| point.starts_with(kept))
-    };
-    let mut left: Vec<PathBuf> = mount_points().into_iter().filter(holds_data).collect();
+    let mut left = mounts_to_end();
     loop {
         // Shared mounts hang together across directories: what is busy now may go once another has gone.
         for point in &left {
             let _ = unmount(point, UnmountFlags::NOFOLLOW);
         }
-        let now: Vec<PathBuf> = mount_points().into_iter().filter(holds_data).collect();
+        let now = mounts_to_end();
         if now.len() >= left.len() || now.is_empty() {
             for point in &now {
                 // At least nothing is half-written.
@@ -199,9 +197,36 @@ fn unmount_all() -> Vec<PathBuf> {
     }
 }
 
+fn mounts_to_end() -> Vec<PathBuf> {
+    mount_points()
+        .into_iter()
+        .filter(|point| holds_data(point))
+        .collect()
+}
+
+fn holds_data(point: &Path) -> bool {
+    let stays = point == Path::new("/") || point == Path::new("/run");
+    !stays && !KEPT.iter().any(|kept| point.starts_with(kept))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn roots_of_containers_are_unmounted_and_what_the_end_needs_is_not() {
+        for (point, want) in [
+            ("/", false),
+            ("/run", false),
+            ("/run/system-docker/rootfs/ab", true),
+            ("/usr", false),
+            ("/sys/fs/cgroup", false),
+            ("/state", true),
+            ("/var", true),
+        ] {
+            assert_eq!(holds_data(Path::new(point)), want, "{point}");
+        }
+    }
 
     #[test]
     fn kernel_threads_and_zombies_are_left_alone() {

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use coracle_config::{Config, DockerConfig};
 use coracle_engine::handover::{Arrival, Departure, Idle};
@@ -32,6 +32,8 @@ const SOCKET: &str = "/var/run/system-docker.sock";
 const THREADS: usize = 2;
 /// How long threads may take to come to rest before a new version takes over.
 const REST: Duration = Duration::from_secs(2);
+/// Signals within this time are one wish: acpid hears of one press of the power button twice, from the kernel's input layer and by netlink.
+const ONE_WISH: Duration = Duration::from_secs(2);
 /// How long containers that are no services and survived the others may take to stop.
 const LEFTOVERS: Duration = Duration::from_secs(2);
 
@@ -209,6 +211,7 @@ impl SystemDocker {
     /// What could not be stopped, for the consoles.
     pub(crate) fn stop_services(&mut self, limit: Duration) -> Result<(), String> {
         let (engines, engine) = (self.engines.clone(), Arc::clone(&self.engine));
+        let (signals, begin) = (&mut self.signals, Instant::now());
         let stop = async {
             let project = coracle_services::load(Path::new("/"));
             let result = coracle_services::shut_down(&engines, &project, limit, &()).await;
@@ -216,10 +219,19 @@ impl SystemDocker {
             engine.shutdown(Some(LEFTOVERS)).await;
             result.map_err(|error| error.to_string())
         };
+        // Should the senders end, nobody can ask again: not a wish.
+        let asked_again = async {
+            while signals.recv().await.is_some() {
+                if begin.elapsed() > ONE_WISH {
+                    return;
+                }
+            }
+            std::future::pending().await
+        };
         self.runtime.block_on(async {
             tokio::select! {
                 result = stop => result,
-                _ = self.signals.recv() => Err("a second signal: not waiting for services".to_owned()),
+                () = asked_again => Err("a second signal: not waiting for services".to_owned()),
             }
         })
     }

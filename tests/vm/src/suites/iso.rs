@@ -127,9 +127,15 @@ fn shutdown_h_now_powers_off(guest: &mut Guest) -> Result<()> {
     Ok(())
 }
 
+/// acpid hears of one press twice, which is not a second signal: services are stopped in order.
 fn power_button_powers_off(guest: &mut Guest) -> Result<()> {
     guest.vm()?.qmp().forget_events();
     guest.vm()?.press_power_button()?;
     guest.vm()?.wait_for_power_off(END_LIMIT)?;
+    let text = guest.vm()?.serial().text();
+    ensure!(
+        text.contains("stopping services") && !text.contains("second signal"),
+        "services were not stopped in order:\n{text}"
+    );
     Ok(())
 }

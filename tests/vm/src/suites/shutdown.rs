@@ -32,8 +32,8 @@ pub const SUITE: Suite = Suite {
             run: poweroff_leaves_a_clean_file_system,
         },
         Check {
-            name: "halt_stops_without_power_off",
-            run: halt_stops_without_power_off,
+            name: "a_second_halt_does_not_wait_and_leaves_a_clean_file_system",
+            run: a_second_halt_does_not_wait_and_leaves_a_clean_file_system,
         },
     ],
 };
@@ -101,6 +101,10 @@ fn poweroff_leaves_a_clean_file_system(guest: &mut Guest) -> Result<()> {
     with_user_containers(guest)?;
     ask(guest, "sudo poweroff")?;
     guest.vm()?.wait_for_power_off(END_LIMIT)?;
+    ensure_unmounted(guest)
+}
+
+fn ensure_unmounted(guest: &Guest) -> Result<()> {
     let disk = guest.vm()?.dir().file("state.img");
     let output = guest
         .project
@@ -119,9 +123,13 @@ fn poweroff_leaves_a_clean_file_system(guest: &mut Guest) -> Result<()> {
     Ok(())
 }
 
-fn halt_stops_without_power_off(guest: &mut Guest) -> Result<()> {
+/// The second one comes while the container that does not end by itself is given its time.
+fn a_second_halt_does_not_wait_and_leaves_a_clean_file_system(guest: &mut Guest) -> Result<()> {
     guest.boot_again()?;
-    ask(guest, "sudo halt")?;
-    guest.vm()?.serial().wait_for("System halted", END_LIMIT)?;
-    Ok(())
+    with_user_containers(guest)?;
+    ask(guest, "sudo halt; sleep 4; sudo halt")?;
+    let serial = guest.vm()?.serial();
+    serial.wait_for("a second signal", END_LIMIT)?;
+    serial.wait_for("System halted", END_LIMIT)?;
+    ensure_unmounted(guest)
 }

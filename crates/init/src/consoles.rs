@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 const ACTIVE: &str = "/sys/class/tty/console/active";
 
@@ -22,8 +23,11 @@ impl Screen {
     }
 
     fn write(&self, bytes: &[u8]) {
+        let Err(error) = (&self.file).write_all(bytes) else {
+            return;
+        };
         // A login hangs its terminal up: what was open before is dead for good (vhangup(2)).
-        if (&self.file).write_all(bytes).is_err()
+        if Errno::from_io_error(&error) == Some(Errno::IO)
             && let Some(mut file) = open(&self.path)
         {
             let _ = file.write_all(bytes);

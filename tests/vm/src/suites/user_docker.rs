@@ -23,7 +23,7 @@ pub fn docker_reads_what_write_files_wrote(guest: &mut Guest) -> Result<()> {
 }
 
 pub fn services_after_docker_started_when_it_had_answered(guest: &mut Guest) -> Result<()> {
-    let id = guest.system_container("acpid")?.id;
+    let id = guest.system_container("system-cron")?.id;
     let started = format!("/run/system-docker/bundles/{id}/config.json");
     guest
         .run(&format!("[ ! /run/docker-done -nt {started} ]"))

@@ -105,14 +105,14 @@ pub fn running_out_of_memory_is_told(guest: &mut Guest) -> Result<()> {
         "sudo system-docker inspect -f '{{.State.OOMKilled}} {{.State.ExitCode}}' greedy",
         "true 137",
     )?;
-    // A child that is killed is told while the container runs.
+    // A child that is killed is told while the container runs: by an event, which follows what the container says of itself.
     guest.run(&run("modest", "tail /dev/zero; sleep 100000").replace("run ", "run -d "))?;
-    guest.wait_until(
-        "sudo system-docker inspect -f '{{.State.OOMKilled}}-{{.State.Running}}' modest | grep -q true-true",
-        60,
-    )?;
     let events = "sudo system-docker events --since 10m --until 0s --filter event=oom --format '{{.Actor.Attributes.name}}' | sort -u | tr '\\n' ' '";
-    guest.expect(events, "greedy modest")?;
+    guest.wait_until(&format!("test \"$({events})\" = 'greedy modest '"), 60)?;
+    guest.expect(
+        "sudo system-docker inspect -f '{{.State.OOMKilled}} {{.State.Running}}' modest",
+        "true true",
+    )?;
     guest
         .run("sudo system-docker rm -f greedy modest")
         .map(drop)

@@ -15,6 +15,8 @@ const IDLE_AFTER: Duration = Duration::from_secs(30);
 /// Seconds from power-on, and what an idle machine holds.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Measurement {
+    /// The kernel starts PID 1.
+    pub init: f64,
     /// System Docker's API answers; Debian has none.
     pub system_docker: Option<f64>,
     /// The shell on the serial console shows its prompt.
@@ -56,11 +58,12 @@ pub fn measure(
         (ssh.join(), sockets.join(), console)
     });
     let [prompt, version, container] = console?;
-    let (system_docker, docker_api) =
+    let (init, system_docker, docker_api) =
         sockets.map_err(|_| anyhow::anyhow!("the probe's reader panicked"))??;
     let ssh = ssh.map_err(|_| anyhow::anyhow!("the SSH watcher panicked"))??;
     let sample = idle_sample(probe)?;
     Ok(Measurement {
+        init: seconds(init),
         system_docker: system_docker.map(seconds),
         console: seconds(prompt.at),
         ssh: seconds(ssh),
@@ -84,8 +87,9 @@ fn use_console(vm: &Vm, prompt: &str) -> Result<[Found; 3]> {
     Ok([ready, version, container])
 }
 
-/// When System Docker (if there is one) and User Docker answered the probe.
-fn watch_sockets(probe: &Serial) -> Result<(Option<Instant>, Instant)> {
+/// When the probe began, which is when PID 1 did, and when System Docker (if there is one) and User Docker answered it.
+fn watch_sockets(probe: &Serial) -> Result<(Instant, Option<Instant>, Instant)> {
+    let init = probe.wait_for("probe-started\r\n", BOOT_LIMIT)?.at;
     let mut system = None;
     loop {
         let found = probe.wait_for_any(
@@ -93,7 +97,7 @@ fn watch_sockets(probe: &Serial) -> Result<(Option<Instant>, Instant)> {
             BOOT_LIMIT,
         )?;
         if found.index == 1 {
-            return Ok((system, found.at));
+            return Ok((init, system, found.at));
         }
         system = Some(found.at);
     }

@@ -8,7 +8,11 @@ use crate::measure::Measurement;
 type Quantity = (&'static str, &'static str, fn(&Measurement) -> Option<f64>);
 
 const QUANTITIES: &[Quantity] = &[
+    ("kernel has started PID 1", "s", |m| Some(m.init)),
     ("system docker answers", "s", |m| m.system_docker),
+    ("from PID 1 to system docker", "ms", |m| {
+        Some((m.system_docker? - m.init) * 1000.0)
+    }),
     ("console login", "s", |m| Some(m.console)),
     ("ssh answers", "s", |m| Some(m.ssh)),
     ("docker API answers", "s", |m| Some(m.docker_api)),

@@ -58,6 +58,17 @@ impl DaemonConfig {
         self.file.get("debug") == Some(&Value::Bool(true))
     }
 
+    /// Turns live-restore off on a node of a swarm, where dockerd does not start with it.
+    pub fn fit_swarm_node(&mut self) {
+        let live_restore = self.file.insert("live-restore".to_owned(), json!(false));
+        if live_restore == Some(json!(true)) {
+            self.problems.push(
+                "this machine is in a swarm: live-restore, which Docker does not combine with that, is off"
+                    .to_owned(),
+            );
+        }
+    }
+
     /// The file's text; for a shutdown without live-restore, so that dockerd stops the containers when it ends.
     pub fn render(&self, shutting_down: bool) -> String {
         let mut file = self.file.clone();
@@ -379,6 +390,23 @@ mod tests {
             json!({"hosts": ["fd://", "tcp://127.0.0.1:2375"]})
         );
         assert!(!config.file.contains_key("storage-driver"));
+    }
+
+    #[test]
+    fn nodes_of_a_swarm_start_without_live_restore() {
+        for (wish, problems) in [
+            (json!({}), 1),
+            (json!({"live_restore": true}), 1),
+            (json!({"live_restore": false}), 0),
+        ] {
+            let mut config = DaemonConfig::new(&docker(wish), None);
+            config.fit_swarm_node();
+            assert_eq!(
+                beyond_defaults(&config),
+                json!({"live-restore": false, "hosts": ["fd://"]})
+            );
+            assert_eq!(config.problems.len(), problems);
+        }
     }
 
     #[test]

@@ -17,6 +17,9 @@ pub const LOG: &str = "/var/log/docker.log";
 /// The user's own daemon configuration (B6-030).
 pub const USER_DAEMON_JSON: &str = "/etc/docker/daemon.json";
 
+/// Below dockerd's data: there while this machine is a node of a swarm.
+pub const SWARM_STATE: &str = "swarm/docker-state.json";
+
 /// Generated: what dockerd reads.
 pub const DAEMON_JSON: &str = "/run/coracle/docker/daemon.json";
 /// Generated: what containerd reads.

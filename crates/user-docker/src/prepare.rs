@@ -10,7 +10,8 @@ use crate::containerd_config;
 use crate::daemon_config::DaemonConfig;
 use crate::error::Error;
 use crate::paths::{
-    CONTAINERD_TOML, DAEMON_JSON, DOCKER_DONE, DOCKER_PID, LOG, SEARCH, USER_DAEMON_JSON,
+    CONTAINERD_TOML, DAEMON_JSON, DOCKER_DONE, DOCKER_PID, LOG, SEARCH, SWARM_STATE,
+    USER_DAEMON_JSON,
 };
 use crate::tls;
 
@@ -19,7 +20,10 @@ pub fn read(config: &Config) -> DaemonConfig {
     let user_file = std::fs::read_to_string(USER_DAEMON_JSON).ok();
     let mut docker = config.rancher.docker.clone();
     docker.debug = docker.debug.or(config.rancher.debug.then_some(true));
-    let daemon = DaemonConfig::new(&docker, user_file.as_deref());
+    let mut daemon = DaemonConfig::new(&docker, user_file.as_deref());
+    if daemon.data_root().join(SWARM_STATE).exists() {
+        daemon.fit_swarm_node();
+    }
     for problem in &daemon.problems {
         tracing::error!("{problem}");
     }

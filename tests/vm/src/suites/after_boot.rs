@@ -5,7 +5,9 @@ use coracle_testkit::Forward;
 use crate::check::{Check, Suite};
 use crate::guest::Guest;
 
-use super::{HOSTNAME, compose, containers, fresh_state_disk, ros, survival, system, user_docker};
+use super::{
+    HOSTNAME, compose, containers, fresh_state_disk, ros, survival, swarm, system, user_docker,
+};
 
 /// What the configuration volume wants dockerd to read.
 const DAEMON_JSON: &str = r#"{"labels": ["from=write_files"]}"#;
@@ -136,6 +138,10 @@ pub const SUITE: Suite = Suite {
         Check {
             name: "networks_sit_on_the_machines_interface",
             run: containers::networks_sit_on_the_machines_interface,
+        },
+        Check {
+            name: "a_node_of_a_swarm_serves_and_starts_again",
+            run: swarm::a_node_of_a_swarm_serves_and_starts_again,
         },
         Check {
             name: "removing_all_user_containers",

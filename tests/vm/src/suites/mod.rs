@@ -8,6 +8,7 @@ mod reload;
 mod ros;
 mod shutdown;
 mod survival;
+mod swarm;
 mod system;
 mod user_docker;
 mod wrong_input;

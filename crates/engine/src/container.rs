@@ -134,7 +134,7 @@ impl Container {
     pub fn load(dir: PathBuf) -> Result<Self> {
         let record = disk::read_json(&dir.join(RECORD_FILE))?;
         let state = disk::read_json(&dir.join(STATE_FILE)).unwrap_or_else(|error| {
-            tracing::warn!("{error}");
+            tracing::warn!("{error}; the container counts as ended");
             State {
                 status: Status::Exited,
                 exit_code: 255,

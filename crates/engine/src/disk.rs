@@ -15,7 +15,8 @@ use crate::error::{Doing, Error, Result};
 pub enum Durability {
     /// On the disk when the call returns: what a client was promised.
     Synced,
-    /// After a power cut either the old or the new content: states that a start-up corrects anyway.
+    /// After a power cut either the old or the new content, or nothing in a file that was new: states that a start-up corrects
+    /// anyway.
     Ordered,
 }
 

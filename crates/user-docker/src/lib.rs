@@ -2,7 +2,7 @@
 //!
 //! [`supervisor`] is the container's main process. It starts containerd and dockerd at the same time, hands dockerd the socket
 //! that PID 1 has listened on since boot, and decides what an end means: containers of the users survive an end of the engine
-//! (live-restore), except when the machine shuts down.
+//! (live-restore), except when the machine shuts down. Where dockerd has not started, it tells the clients that wait on the socket why.
 //!
 //! ```text
 //! cgroup /system-docker/<id>   supervisor, dockerd        killed with the container
@@ -19,6 +19,7 @@ pub mod launch;
 pub mod paths;
 mod prepare;
 pub mod propagation;
+mod refusal;
 mod reserve;
 pub mod supervisor;
 pub mod tls;

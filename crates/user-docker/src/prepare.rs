@@ -54,10 +54,14 @@ fn put(path: &str, text: &str) -> Result<(), Error> {
         .map_err(|error| Error::file("write", path)(std::io::Error::other(error)))
 }
 
-/// The daemons' log, to append to; their own standard error when it cannot be opened (a full disk must not keep Docker
+/// The daemons' log, to read and to append to; their own standard error when it cannot be opened (a full disk must not keep Docker
 /// from starting).
 pub fn open_log() -> Option<File> {
-    let opened = File::options().append(true).create(true).open(LOG);
+    let opened = File::options()
+        .read(true)
+        .append(true)
+        .create(true)
+        .open(LOG);
     opened
         .inspect_err(|error| {
             tracing::error!("cannot open {LOG}: {error}; the engine logs here instead")

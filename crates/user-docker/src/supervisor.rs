@@ -20,9 +20,10 @@ use crate::cgroup;
 use crate::daemon_config::DaemonConfig;
 use crate::error::Error;
 use crate::launch::{self, Launch};
-use crate::paths::{CONTAINERD_TOML, DAEMON_JSON, DOCKER_DONE, DOCKER_SOCKET, SHUTDOWN};
+use crate::paths::{CONTAINERD_TOML, DAEMON_JSON, DOCKER_DONE, DOCKER_SOCKET, LOG, SHUTDOWN};
 use crate::prepare;
 use crate::propagation;
+use crate::refusal;
 use crate::reserve;
 use crate::turn;
 use crate::weight::{self, Raised};
@@ -33,6 +34,9 @@ const RELOAD_LIMIT: Duration = Duration::from_secs(5);
 const CONTAINERD_LIMIT: Duration = Duration::from_secs(3);
 /// containerd is started again after it died, but not more often than this within a minute.
 const MOST_CONTAINERD_STARTS: usize = 5;
+/// How long clients hear why dockerd has not started before it is tried again. System Docker waits longer and longer before it
+/// restarts what has not run for 10 s, and nobody would answer meanwhile.
+const REFUSAL: Duration = Duration::from_secs(10);
 
 /// Runs the engine until SIGTERM, or until dockerd ends by itself. `load` gives the configuration, at start and at SIGHUP.
 ///
@@ -123,6 +127,7 @@ impl Engine {
         let mut interrupt = listen(SignalKind::interrupt())?;
         let mut hangup = listen(SignalKind::hangup())?;
         let begin = Instant::now();
+        let log_before = self.log_length();
         let mut starts = vec![begin];
         // Both at once: dockerd reaches for containerd only after it has prepared itself.
         let mut containerd = self.start_containerd()?;
@@ -157,6 +162,7 @@ impl Engine {
                 _ = interrupt.recv() => break End::Asked,
             }
         };
+        drop(weight);
         let _ = std::fs::remove_file(DOCKER_DONE);
         let result = match end {
             End::Asked => {
@@ -165,13 +171,45 @@ impl Engine {
                 }
                 stop(&mut dockerd, None).await
             }
-            End::Dockerd(status) => Err(Error::Ended {
-                program: "dockerd",
-                status,
-            }),
+            End::Dockerd(status) => {
+                if !answered {
+                    let reason = self.why_not_started(status, log_before);
+                    tracing::error!("{reason}");
+                    tokio::select! {
+                        result = refusal::answer_all(&self.socket, &reason) => {
+                            result.map_err(Error::system("answer clients"))?;
+                        }
+                        () = tokio::time::sleep(REFUSAL) => {}
+                        // Another configuration may do.
+                        _ = hangup.recv() => {}
+                        _ = terminate.recv() => {}
+                        _ = interrupt.recv() => {}
+                    }
+                }
+                Err(Error::Ended {
+                    program: "dockerd",
+                    status,
+                })
+            }
         };
         stop(&mut containerd, Some(CONTAINERD_LIMIT)).await?;
         result
+    }
+
+    fn log_length(&self) -> u64 {
+        let metadata = self.log.as_ref().and_then(|log| log.metadata().ok());
+        metadata.map_or(0, |metadata| metadata.len())
+    }
+
+    /// With what dockerd has written since the log was so long.
+    fn why_not_started(&self, status: ExitStatus, log_before: u64) -> String {
+        let log = self
+            .log
+            .as_ref()
+            .and_then(|log| refusal::end_of(log, log_before).ok())
+            .unwrap_or_default();
+        let reason = refusal::last_words(&log).map_or_else(|| status.to_string(), str::to_owned);
+        format!("Docker does not start: {reason} ({LOG} has more)")
     }
 
     fn start_containerd(&self) -> Result<Child, Error> {

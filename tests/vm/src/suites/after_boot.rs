@@ -64,6 +64,10 @@ pub const SUITE: Suite = Suite {
             run: user_docker::docker_has_the_largest_share_only_until_it_answers,
         },
         Check {
+            name: "clients_hear_why_docker_does_not_start",
+            run: user_docker::clients_hear_why_docker_does_not_start,
+        },
+        Check {
             name: "run_prints_and_removes",
             run: user_docker::run_prints_and_removes,
         },

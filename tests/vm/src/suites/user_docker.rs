@@ -40,6 +40,31 @@ pub fn docker_has_the_largest_share_only_until_it_answers(guest: &mut Guest) -> 
     guest.wait_until(&format!("[ \"$({weight})\" = 100 ]"), 30)
 }
 
+/// PID 1 holds the socket open: without an answer from somebody, clients would wait in silence.
+pub fn clients_hear_why_docker_does_not_start(guest: &mut Guest) -> Result<()> {
+    let file = "/etc/docker/daemon.json";
+    guest.run(&format!(
+        "sudo cp {file} {file}.good && echo '{{\"no-such-key\": 1}}' | sudo tee {file} && sudo system-docker restart docker"
+    ))?;
+    let refused = guest.exec("docker ps 2>&1");
+    // Reloading ends the answers, and dockerd is started again.
+    guest.run(&format!(
+        "sudo mv {file}.good {file} && sudo system-docker kill -s HUP docker && wait-for-docker"
+    ))?;
+    let refused = refused?;
+    ensure!(
+        refused.code == 1
+            && refused
+                .stdout
+                .contains("Error response from daemon: Docker does not start: ")
+            && refused.stdout.contains("no-such-key"),
+        "docker ps ended with {} and said: {}",
+        refused.code,
+        refused.stdout
+    );
+    guest.run("docker ps").map(drop)
+}
+
 pub fn run_prints_and_removes(guest: &mut Guest) -> Result<()> {
     guest.ensure_busybox()?;
     guest.expect(

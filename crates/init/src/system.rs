@@ -116,6 +116,8 @@ pub(crate) struct System {
     pub(crate) loaded: Loaded,
     devices: Option<Devices>,
     disks: Vec<Disk>,
+    /// The configuration as far as it is known without the state partition, read while drivers are looked for.
+    first_load: Option<JoinHandle<Loaded>>,
     /// What became of the control groups: the kernel makes who sets them up wait again and again, so that is done aside.
     control_groups: Option<JoinHandle<Result<(), Error>>>,
     pub(crate) docker: Option<SystemDocker>,
@@ -151,6 +153,7 @@ pub fn system(handover: Option<i32>) -> ExitCode {
         loaded: Loaded::default(),
         devices: None,
         disks: Vec::new(),
+        first_load: None,
         control_groups: None,
         docker: None,
     };
@@ -235,17 +238,19 @@ impl System {
 
 /// Again by itself after a failure: a person may have repaired something.
 fn hand_down_control_groups(system: &mut System) -> Result<(), Error> {
-    match system.control_groups.take().map(JoinHandle::join) {
-        Some(Ok(result)) => result,
-        Some(Err(panic)) => std::panic::resume_unwind(panic),
-        None => control_groups::set_up(),
-    }
+    result_of(&mut system.control_groups).unwrap_or_else(control_groups::set_up)
+}
+
+/// What was done aside, once.
+fn result_of<T>(thread: &mut Option<JoinHandle<T>>) -> Option<T> {
+    let result = thread.take()?.join();
+    Some(result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
 }
 
 fn mount_state(system: &mut System) -> Result<(), Error> {
-    // What is on the partition is not known yet: the defaults and the kernel command line say where it is.
-    system.loaded = load(Path::new("/"));
     system.disks = disks::scan();
+    // What is on the partition is not known yet: the defaults and the kernel command line say where it is.
+    system.loaded = result_of(&mut system.first_load).unwrap_or_else(|| load(Path::new("/")));
     state::forget_failed_attempt();
     let config = system.loaded.config.rancher.state.clone();
     let mounted =
@@ -338,6 +343,7 @@ fn services(system: &mut System) -> Result<(), Error> {
 
 fn devices(system: &mut System) -> Result<(), Error> {
     system.control_groups = Some(thread::spawn(control_groups::set_up));
+    system.first_load = Some(thread::spawn(|| load(Path::new("/"))));
     kernel_parameters::call_us_for_modules("/usr/bin/coracle")?;
     system.watch_devices(Urgency::Usb)?;
     // Every container's root is an overlay.

@@ -64,7 +64,7 @@ fn response(head: &[u8], text: &str) -> Vec<u8> {
     response.into_bytes()
 }
 
-/// What dockerd said last: the one line that it writes without time and level. The others, containerd's among them, begin with `time=`.
+/// What a daemon said before it ended: the one line that it writes without time and level. All others begin with `time=`.
 pub fn last_words(log: &str) -> Option<&str> {
     let mut lines = log.lines().rev().map(str::trim);
     lines.find(|line| !line.is_empty() && !line.starts_with("time="))

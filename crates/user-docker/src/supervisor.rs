@@ -30,11 +30,12 @@ use crate::weight::{self, Raised};
 
 /// How long dockerd may take to notice that live-restore is off before it is stopped anyway.
 const RELOAD_LIMIT: Duration = Duration::from_secs(5);
-/// How long containerd may take to end; its shims do not depend on it.
-const CONTAINERD_LIMIT: Duration = Duration::from_secs(3);
+/// How long a daemon may take to end on which nothing depends: containerd, whose shims go on without it, and a dockerd that has never
+/// answered, which would wait a minute for containerd before it notices that it shall end.
+const END_LIMIT: Duration = Duration::from_secs(3);
 /// containerd is started again after it died, but not more often than this within a minute.
 const MOST_CONTAINERD_STARTS: usize = 5;
-/// How long clients hear why dockerd has not started before it is tried again. System Docker waits longer and longer before it
+/// How long clients hear why Docker has not started before it is tried again. System Docker waits longer and longer before it
 /// restarts what has not run for 10 s, and nobody would answer meanwhile.
 const REFUSAL: Duration = Duration::from_secs(10);
 
@@ -112,8 +113,8 @@ struct Engine {
 enum End {
     /// SIGTERM.
     Asked,
-    /// dockerd did.
-    Dockerd(ExitStatus),
+    /// One of the daemons did, and is not started again here.
+    Daemon(&'static str, ExitStatus),
 }
 
 impl Engine {
@@ -137,17 +138,15 @@ impl Engine {
         let mut answered = false;
         let end = loop {
             tokio::select! {
-                status = dockerd.wait() => break End::Dockerd(status.map_err(Error::system("wait for dockerd"))?),
+                status = dockerd.wait() => break End::Daemon("dockerd", status.map_err(Error::system("wait for dockerd"))?),
                 status = containerd.wait() => {
                     let status = status.map_err(Error::system("wait for containerd"))?;
-                    let ended = Error::Ended { program: "containerd", status };
                     let now = Instant::now();
                     starts.retain(|start| now.duration_since(*start) < Duration::from_secs(60));
                     if starts.len() >= MOST_CONTAINERD_STARTS {
-                        stop(&mut dockerd, None).await?;
-                        return Err(ended);
+                        break End::Daemon("containerd", status);
                     }
-                    tracing::error!("{ended}; starting it again");
+                    tracing::error!("{}; starting it again", Error::Ended { program: "containerd", status });
                     starts.push(now);
                     containerd = self.start_containerd()?;
                 }
@@ -164,36 +163,28 @@ impl Engine {
         };
         drop(weight);
         let _ = std::fs::remove_file(DOCKER_DONE);
-        let result = match end {
-            End::Asked => {
-                if Path::new(SHUTDOWN).exists() {
-                    self.let_containers_stop(&api, &dockerd).await;
-                }
-                stop(&mut dockerd, None).await
-            }
-            End::Dockerd(status) => {
-                if !answered {
-                    let reason = self.why_not_started(status, log_before);
-                    tracing::error!("{reason}");
-                    tokio::select! {
-                        result = refusal::answer_all(&self.socket, &reason) => {
-                            result.map_err(Error::system("answer clients"))?;
-                        }
-                        () = tokio::time::sleep(REFUSAL) => {}
-                        // Another configuration may do.
-                        _ = hangup.recv() => {}
-                        _ = terminate.recv() => {}
-                        _ = interrupt.recv() => {}
-                    }
-                }
-                Err(Error::Ended {
-                    program: "dockerd",
-                    status,
-                })
-            }
+        if matches!(end, End::Asked) && Path::new(SHUTDOWN).exists() {
+            self.let_containers_stop(&api, &dockerd).await;
+        }
+        let failed = matches!(end, End::Daemon(..)) && !answered;
+        stop(&mut dockerd, failed.then_some(END_LIMIT)).await?;
+        stop(&mut containerd, Some(END_LIMIT)).await?;
+        let End::Daemon(program, status) = end else {
+            return Ok(());
         };
-        stop(&mut containerd, Some(CONTAINERD_LIMIT)).await?;
-        result
+        if failed {
+            let reason = self.why_not_started(status, log_before);
+            tracing::error!("{reason}");
+            tokio::select! {
+                result = refusal::answer_all(&self.socket, &reason) => result.map_err(Error::system("answer clients"))?,
+                () = tokio::time::sleep(REFUSAL) => {}
+                // Another configuration may do.
+                _ = hangup.recv() => {}
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        }
+        Err(Error::Ended { program, status })
     }
 
     fn log_length(&self) -> u64 {
@@ -201,7 +192,7 @@ impl Engine {
         metadata.map_or(0, |metadata| metadata.len())
     }
 
-    /// With what dockerd has written since the log was so long.
+    /// With what the daemons have written since the log was so long.
     fn why_not_started(&self, status: ExitStatus, log_before: u64) -> String {
         let log = self
             .log

@@ -22,7 +22,7 @@ fn serve_and_start_again(guest: &Guest) -> Result<()> {
     guest.run(
         "docker swarm init --advertise-addr 10.0.2.15 && docker network create -d overlay inner",
     )?;
-    guest.run("docker service create -d -q --name web --network inner -p 8081:80 busybox:test httpd -f -p 80 -h /www")?;
+    guest.run("docker service create -d -q --no-resolve-image --name web --network inner -p 8081:80 busybox:test httpd -f -p 80 -h /www")?;
     guest.wait_until(page, 60)?;
     // dockerd does not start with both, whatever the configuration says by now.
     guest.run("sudo ros config set rancher.docker.live_restore true && sudo system-docker restart docker && wait-for-docker")?;

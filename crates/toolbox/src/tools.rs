@@ -4,8 +4,9 @@ use std::process::Command;
 
 use crate::{Archive, Error, Result, Suite, deb, progress};
 
-/// What the build and the VM runner need. Their dependencies come along.
+/// What the build, the VM runner and VM tests need. Their dependencies come along.
 const PACKAGES: &[&str] = &[
+    "chrony",
     "dosfstools",
     "e2fsprogs",
     "erofs-utils",

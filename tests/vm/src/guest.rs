@@ -107,6 +107,15 @@ impl Guest {
         Ok(())
     }
 
+    /// Waits until every service has started.
+    pub fn wait_for_services(&self) -> Result<()> {
+        // The last one: it follows udev-cold, which has all other work go first and takes longest on a busy host.
+        self.wait_until(
+            "sudo system-docker ps --format \"{{.Names}}\" | grep -qx udev",
+            120,
+        )
+    }
+
     /// The running system containers.
     pub fn system_containers(&self) -> Result<BTreeMap<String, Life>> {
         let format = r#"{{.Name}} {{.Id}} {{.State.StartedAt}} {{.State.Pid}}"#;

@@ -6,7 +6,8 @@ use crate::check::{Check, Suite};
 use crate::guest::Guest;
 
 use super::{
-    HOSTNAME, compose, containers, fresh_state_disk, ros, survival, swarm, system, user_docker,
+    HOSTNAME, clock, compose, containers, fresh_state_disk, ros, survival, swarm, system,
+    user_docker,
 };
 
 /// What the configuration volume wants dockerd to read.
@@ -142,6 +143,10 @@ pub const SUITE: Suite = Suite {
         Check {
             name: "networks_sit_on_the_machines_interface",
             run: containers::networks_sit_on_the_machines_interface,
+        },
+        Check {
+            name: "a_clock_that_is_years_off_is_set",
+            run: clock::a_clock_that_is_years_off_is_set,
         },
         Check {
             name: "a_node_of_a_swarm_serves_and_starts_again",

@@ -1,6 +1,7 @@
 //! The machines and what is checked in each.
 
 mod after_boot;
+mod clock;
 mod compose;
 mod containers;
 mod iso;

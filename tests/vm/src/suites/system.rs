@@ -26,11 +26,7 @@ pub fn pid_1_is_coracle(guest: &mut Guest) -> Result<()> {
 }
 
 pub fn every_service_is_a_container(guest: &mut Guest) -> Result<()> {
-    // The last one: it follows udev-cold, which has all other work go first and takes longest on a busy host.
-    guest.wait_until(
-        "sudo system-docker ps --format \"{{.Names}}\" | grep -qx udev",
-        120,
-    )?;
+    guest.wait_for_services()?;
     let names = guest.run("sudo system-docker ps --format '{{.Names}}'")?;
     let mut names: Vec<&str> = names.lines().collect();
     names.sort_unstable();
